@@ -1,0 +1,18 @@
+"""Data sets by name or path as splits of raw examples, and the checks before training on them."""
+
+from data.catalogue import NAMES, load, load_all
+from data.checks import Survey, check_readable, survey
+from data.splits import DataError, Problem, Split, Splits
+
+__all__ = [
+    "NAMES",
+    "DataError",
+    "Problem",
+    "Split",
+    "Splits",
+    "Survey",
+    "check_readable",
+    "load",
+    "load_all",
+    "survey",
+]

@@ -1,0 +1,4 @@
+"""Losses that Keras lacks, beside those that it has."""
+
+from shared.losses.classification import SoftmaxMeanSquaredError as SoftmaxMeanSquaredError
+from shared.losses.classification import build_classification_loss as build_classification_loss

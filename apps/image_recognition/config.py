@@ -1,0 +1,115 @@
+"""What can be set for image recognition, and the two presets."""
+
+from dataclasses import dataclass, field
+from typing import Annotated, Literal
+
+from annotated_types import Ge, Interval
+
+from shared.training.config import (
+    Checked,
+    ConfigError,
+    Count,
+    Fraction,
+    LossConfig,
+    NotNegative,
+    OptimizerConfig,
+    RunConfig,
+    TrainingConfig,
+)
+
+Activation = Literal[
+    "relu", "sigmoid", "tanh", "gelu", "silu", "elu", "selu", "leaky_relu", "mish", "hard_silu",
+    "softplus", "celu", "relu6",
+]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class ImageConfig(Checked):
+    """How a picture becomes the network's input."""
+
+    size: Annotated[int, Ge(0)] = 0
+    """Height and width in pixels (0 = the data's own size up to 64, for mixed sizes 64)."""
+    color: Literal["auto", "grey", "rgb"] = "auto"
+    """Channels of the input (auto = grey if every training picture is)."""
+    fit: Literal["crop", "pad", "stretch"] = "crop"
+    """How a picture of another aspect ratio is made to fit."""
+
+
+@dataclass(frozen=True)
+class SplitConfig(Checked):
+    """How missing splits are made, and what is accepted as data."""
+
+    validation_fraction: Annotated[float, Interval(gt=0, lt=0.5)] = 0.1
+    """Share of the training examples for validation, where the data has no such split."""
+    test_fraction: Annotated[float, Interval(gt=0, lt=0.5)] = 0.2
+    """Share of all examples for testing, where the data has no such split."""
+    max_unreadable: Fraction = 0.05
+    """Largest share of unreadable files in a split that is left out rather than refused."""
+
+
+@dataclass(frozen=True)
+class ModelConfig(Checked):
+    """The convolutional network with residual blocks."""
+
+    widths: tuple[Count, ...] = (32, 64)
+    """Channels of each stage; every stage but the first halves height and width."""
+    blocks: Count = 1
+    """Residual blocks per stage."""
+    activation: Activation = "relu"
+    """Activation of every hidden layer."""
+    dropout: Fraction = 0.0
+    """Share of the pooled features that is dropped in training."""
+
+
+@dataclass(frozen=True)
+class AugmentationConfig(Checked):
+    """Random changes of training pictures; none of them happens at prediction."""
+
+    shift: Fraction = 0.1
+    """Largest shift, as a share of height and width."""
+    flip: Literal["auto", "always", "never"] = "auto"
+    """Mirror left and right (auto = unless the class names are digits or single letters)."""
+    cutout: Fraction = 0.0
+    """Largest erased area, as a share of the picture."""
+    mixup: NotNegative = 0.0
+    """Blend pictures in pairs: alpha of the beta distribution (0 = off)."""
+    cutmix: NotNegative = 0.0
+    """Paste a part of one picture into another: alpha of the beta distribution (0 = off)."""
+    rand_augment: Annotated[int, Interval(ge=0, le=10)] = 0
+    """Further random changes of colour and geometry per picture (0 = off)."""
+
+
+@dataclass(frozen=True)
+class Config(RunConfig):
+    """Trains an image classifier and exports it from file bytes to labels."""
+
+    data: str = "digits"
+    """digits, mnist, fashion_mnist, cifar10, cifar100, tfds:NAME, or a path: a folder with one
+    folder of pictures per class, or a .csv, .tsv or .jsonl table with path,label[,split]."""
+    image: ImageConfig = field(default_factory=ImageConfig)
+    split: SplitConfig = field(default_factory=SplitConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
+    loss: LossConfig = field(default_factory=LossConfig)
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        halvings = len(self.model.widths) - 1
+        if self.image.size and self.image.size >> halvings == 0:
+            raise ConfigError(
+                f"--image.size {self.image.size} cannot be halved {halvings} times, as "
+                f"--model.widths with {halvings + 1} stages asks. Pass at least --image.size "
+                f"{2**halvings}, or fewer widths."
+            )
+        if self.loss.name == "mean_squared_error" and self.loss.label_smoothing:
+            raise ConfigError(
+                "--loss.label_smoothing goes with --loss.name cross_entropy; with "
+                "mean_squared_error pass 0."
+            )
+
+
+QUICK = Config()
+BEST = Config()
+PRESETS = {"quick": QUICK, "best": BEST}

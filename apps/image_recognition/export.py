@@ -1,0 +1,99 @@
+"""The serving graph: file bytes or pixels in, label strings out."""
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from apps.image_recognition.config import Config
+from apps.image_recognition.dataset import prepare
+from apps.image_recognition.preprocess import decode
+from shared.export.verification import Expected, Tensor
+from shared.export.warmup import Request
+from shared.layers.image_decoding import decode_image
+from shared.metrics.calibration import fit_temperature
+from shared.training.app import Trained
+from shared.training.batching import Batches
+
+TOP_K = 5
+ANSWER = {
+    "label": Tensor("string"),
+    "score": Tensor("float32"),
+    "labels": Tensor("string", "batch k"),
+    "scores": Tensor("float32", "batch k"),
+    "probabilities": Tensor("float32", "batch classes"),
+    "error": Tensor("string"),
+}
+SIGNATURES = {
+    "serving_default": Expected({"image_bytes": Tensor("string")}, ANSWER),
+    "pixels": Expected({"image": Tensor("uint8", "batch height width channels")}, ANSWER),
+}
+
+
+def build_signatures(
+    trained: Trained[Config],
+) -> dict[str, tf.types.experimental.GenericFunction]:
+    """The functions that a server offers.
+
+    Returns:
+        `serving_default`, from `image_bytes` string `(batch,)`, and `pixels`, from `image` uint8
+        `(batch, height, width, channels)`. Both give `label`, `score` `(batch,)`, `labels`,
+        `scores` `(batch, k)`, `probabilities` `(batch, classes)` and `error` `(batch,)`; a row
+        with an error has an empty label and zeros.
+    """
+
+    @tf.function(input_signature=[tf.TensorSpec((None,), tf.string, name="image_bytes")])
+    def serving_default(image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
+        images, errors = decode(image_bytes, trained.preprocess)
+        return _answer(trained, images, errors)
+
+    @tf.function(input_signature=[tf.TensorSpec((None, None, None, None), tf.uint8, name="image")])
+    def pixels(image: tf.Tensor) -> dict[str, tf.Tensor]:
+        images = trained.preprocess(image)
+        return _answer(trained, images, tf.fill(tf.shape(images)[:1], ""))
+
+    return {"serving_default": serving_default, "pixels": pixels}
+
+
+def calibrate(model: keras.Model, validation: Batches) -> dict[str, float]:
+    """The temperature that makes the scores honest on validation pictures."""
+    pairs = [(model.predict_on_batch(images), targets) for images, targets in validation.epoch()]
+    logits = np.concatenate([logits for logits, _ in pairs])
+    targets = np.concatenate([np.argmax(targets, axis=-1) for _, targets in pairs])
+    return {"temperature": fit_temperature(logits, targets)}
+
+
+def reference(trained: Trained[Config], inputs: np.ndarray) -> dict[str, np.ndarray]:
+    """The in-memory model's answers for files, `(batch,)` bytes, by the path of training."""
+    prepare_example = prepare(trained.config, trained.preprocess, trained.labels)
+    files = tf.data.Dataset.from_tensor_slices(inputs)
+    images = files.map(lambda file: prepare_example({"input": file, "label": 0})[0])
+    logits = np.concatenate([trained.model.predict_on_batch(b) for b in images.batch(64)])
+    probabilities = tf.nn.softmax(logits / trained.calibration["temperature"]).numpy()
+    labels = np.array([label.encode() for label in trained.labels], dtype=object)
+    return {"probabilities": probabilities, "label": labels[np.argmax(probabilities, axis=-1)]}
+
+
+def build_warmup(files: np.ndarray) -> list[Request]:
+    """Warm-up requests from image files: alone, as a batch, and as pixels."""
+    pixels = decode_image(tf.constant(files[0]))[None]
+    return [
+        ("serving_default", {"image_bytes": files[:1]}),
+        ("serving_default", {"image_bytes": files[:8]}),
+        ("pixels", {"image": pixels}),
+    ]
+
+
+def _answer(trained: Trained[Config], images: tf.Tensor, errors: tf.Tensor) -> dict[str, tf.Tensor]:
+    good = tf.equal(errors, "")
+    logits = trained.model(images, training=False) / trained.calibration["temperature"]
+    probabilities = tf.where(good[:, None], tf.nn.softmax(logits), 0.0)
+    scores, indices = tf.math.top_k(probabilities, k=min(TOP_K, len(trained.labels)))
+    labels = tf.where(good[:, None], tf.gather(tf.constant(trained.labels), indices), "")
+    return {
+        "label": labels[:, 0],
+        "score": scores[:, 0],
+        "labels": labels,
+        "scores": scores,
+        "probabilities": probabilities,
+        "error": errors,
+    }

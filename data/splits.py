@@ -1,0 +1,328 @@
+"""Splits of raw examples, readable again and again in an order that a seed fixes."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import tensorflow as tf
+from sklearn.model_selection import train_test_split
+
+Source = Callable[[np.ndarray, int | None], tf.data.Dataset]
+"""`(rows, seed)` to `{"input", "row"}` elements: the inputs at these sorted rows, once each."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong with a data set.
+
+    Args:
+        severity: `"error"` when training must not start, `"warning"` when a person should know.
+        where: The file, `file:line`, example id, split or data set that is concerned.
+        message: What was found, what was expected and how to fix it.
+    """
+
+    severity: Literal["error", "warning"]
+    where: str
+    message: str
+
+
+class DataError(ValueError):
+    """Everything that makes a data set unusable, in one message.
+
+    Args:
+        problems: At least one problem; all are kept in `problems`.
+    """
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        self.problems = tuple(problems)
+        lines = [f"{problem.where}: {problem.message}" for problem in problems]
+        heading = [f"{len(lines)} problems in the data:"] if len(lines) > 1 else []
+        super().__init__("\n".join(heading + lines))
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Examples of one split, kept as rows of a source.
+
+    Args:
+        labels: int64 `(size,)`, class index of each example in stored order.
+        ids: str `(size,)`, what a person needs to find each example.
+        rows: int64 `(size,)`, sorted positions of the examples in the source.
+        source: Reads the inputs at given rows.
+    """
+
+    labels: np.ndarray
+    ids: np.ndarray
+    rows: np.ndarray
+    source: Source
+
+    @property
+    def size(self) -> int:
+        """Number of examples."""
+        return len(self.rows)
+
+    def read(self, seed: int | None = None) -> tf.data.Dataset:
+        """Reads every example once, in the same order each time for the same seed.
+
+        Args:
+            seed: Fixes the order; `None` is the stored order.
+
+        Returns:
+            A dataset of known cardinality, of `{"input": tf.string, "label": tf.int64,
+            "id": tf.string}` scalars, where the input is the bytes of a file.
+        """
+        rows = tf.constant(self.rows, tf.int64)
+        labels = tf.constant(self.labels, tf.int64)
+        ids = _string_tensor(list(self.ids))
+
+        def example(element: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+            position = tf.searchsorted(rows, element["row"][tf.newaxis])[0]
+            return {"input": element["input"], "label": labels[position], "id": ids[position]}
+
+        return self.source(self.rows, seed).map(example, num_parallel_calls=tf.data.AUTOTUNE)
+
+    def take(self, positions: np.ndarray) -> Split:
+        """Keeps some examples, in stored order.
+
+        Args:
+            positions: int64 indices into this split, or a bool mask `(size,)`.
+
+        Returns:
+            The split of these examples.
+        """
+        chosen = np.sort(np.arange(self.size)[positions])
+        return Split(self.labels[chosen], self.ids[chosen], self.rows[chosen], self.source)
+
+    def without(self, ids: Collection[str]) -> Split:
+        """Leaves examples out.
+
+        Args:
+            ids: Ids of the examples to leave out; ids that are not in the split change nothing.
+
+        Returns:
+            The split of the other examples.
+        """
+        unwanted = set(ids)
+        return self.take(np.array([name not in unwanted for name in self.ids], dtype=bool))
+
+
+@dataclass(frozen=True)
+class Splits:
+    """A labelled data set.
+
+    Args:
+        name: What the user asked for: `"digits"`, `"tfds:oxford_flowers102"`, `"/path"`.
+        labels: Class names in index order.
+        train: Examples to learn from.
+        validation: Examples to choose the model by.
+        test: Examples to measure the chosen model on.
+        problems: Warnings met while reading, such as files that were ignored.
+    """
+
+    name: str
+    labels: tuple[str, ...]
+    train: Split
+    validation: Split
+    test: Split
+    problems: tuple[Problem, ...] = ()
+
+
+def from_bytes(inputs: Sequence[bytes], labels: Sequence[int], ids: Sequence[str]) -> Split:
+    """Makes a split of file bytes that are held in memory.
+
+    Args:
+        inputs: Content of each file.
+        labels: Class index of each file.
+        ids: What a person needs to find each example.
+
+    Returns:
+        A split whose seeded orders are exact permutations.
+    """
+    return _from_strings(tf.constant(inputs, tf.string, (len(inputs),)), labels, ids, tf.identity)
+
+
+def from_files(paths: Sequence[str], labels: Sequence[int]) -> Split:
+    """Makes a split of files that are opened only when they are read.
+
+    Args:
+        paths: Path of each file, also the example's id.
+        labels: Class index of each file.
+
+    Returns:
+        A split whose seeded orders are exact permutations.
+    """
+    return _from_strings(_string_tensor(paths), labels, paths, tf.io.read_file)
+
+
+def from_stream(
+    stream: Callable[[], tf.data.Dataset],
+    labels: Sequence[int],
+    ids: Sequence[str],
+    shuffle_buffer: int,
+) -> Split:
+    """Makes a split of a stored stream that is too large to hold in memory.
+
+    Args:
+        stream: Returns all inputs as tf.string scalars, each time in the same order.
+        labels: Class index of each input.
+        ids: What a person needs to find each example.
+        shuffle_buffer: Number of inputs held to draw from; a seeded order moves an example
+            forward by at most this many places, so the stream must be stored well mixed.
+
+    Returns:
+        A split that reads the stream from its start each time.
+    """
+    stored = len(labels)
+
+    def source(rows: np.ndarray, seed: int | None) -> tf.data.Dataset:
+        mask = np.zeros(stored, dtype=bool)
+        mask[rows] = True
+        kept = tf.constant(mask)
+        examples = stream().enumerate().filter(lambda row, _: kept[row])
+        if seed is not None:
+            examples = examples.shuffle(shuffle_buffer, seed, reshuffle_each_iteration=False)
+        examples = examples.map(lambda row, value: {"input": value, "row": row})
+        return examples.apply(tf.data.experimental.assert_cardinality(len(rows)))
+
+    return _all_rows(labels, ids, source)
+
+
+def concatenate(parts: Sequence[Split]) -> Split:
+    """Joins splits, in order.
+
+    Args:
+        parts: At least one split.
+
+    Returns:
+        A split of all their examples; a seed orders each part for itself.
+    """
+    starts = np.cumsum([0, *(part.size for part in parts)])
+
+    def source(rows: np.ndarray, seed: int | None) -> tf.data.Dataset:
+        datasets = [
+            _read_part(part, start, rows[(rows >= start) & (rows < start + part.size)], seed)
+            for part, start in zip(parts, starts, strict=False)
+        ]
+        return functools.reduce(tf.data.Dataset.concatenate, datasets)
+
+    labels = np.concatenate([part.labels for part in parts])
+    return _all_rows(labels, np.concatenate([part.ids for part in parts]), source)
+
+
+def _read_part(part: Split, start: int, rows: np.ndarray, seed: int | None) -> tf.data.Dataset:
+    part_rows = tf.constant(part.rows, tf.int64)
+
+    def renumber(element: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        position = tf.searchsorted(part_rows, element["row"][tf.newaxis], out_type=tf.int64)[0]
+        return {**element, "row": position + start}
+
+    return part.source(part.rows[rows - start], seed).map(renumber)
+
+
+def complete(
+    name: str,
+    labels: tuple[str, ...],
+    given: Mapping[str, Split],
+    *,
+    validation_fraction: float,
+    test_fraction: float,
+    seed: int,
+    problems: Sequence[Problem] = (),
+) -> Splits:
+    """Cuts the splits that a data set lacks out of its training split, stratified by class.
+
+    Args:
+        name: What the user asked for.
+        labels: Class names in index order.
+        given: The splits that exist, by `"train"`, `"validation"` and `"test"`.
+        validation_fraction: Part of the stored training examples that becomes `validation`.
+        test_fraction: Part of the stored training examples that becomes `test`.
+        seed: Fixes which examples are held out.
+        problems: Warnings met while reading.
+
+    Returns:
+        All three splits.
+
+    Raises:
+        DataError: If there is no training split, or a class has too few examples to divide.
+    """
+    if "train" not in given:
+        raise DataError([Problem("error", name, f"no training examples, only {sorted(given)}")])
+    fractions = {"test": test_fraction, "validation": validation_fraction}
+    missing = {split: part for split, part in fractions.items() if split not in given}
+    _require_divisible(name, labels, given["train"], missing)
+    splits = dict(given)
+    for split, part in missing.items():
+        held_out = round(part * given["train"].size)
+        splits["train"], splits[split] = _hold_out(name, splits["train"], split, held_out, seed)
+    return Splits(name, labels, **splits, problems=tuple(problems))
+
+
+def _require_divisible(
+    name: str, labels: tuple[str, ...], train: Split, missing: Mapping[str, float]
+) -> None:
+    if any(part <= 0 for part in missing.values()) or sum(missing.values()) >= 1:
+        raise ValueError(
+            f"The fractions held out of the training examples are {dict(missing)}; "
+            "each must be above 0 and their sum below 1."
+        )
+    needed = 1 + len(missing)
+    counts = np.bincount(train.labels, minlength=len(labels))
+    few = np.flatnonzero((counts > 0) & (counts < needed))
+    short = [f"{labels[index]!r} ({counts[index]})" for index in few]
+    if missing and short:
+        message = (
+            f"cannot cut {' and '.join(missing)} out of the training examples: every class needs "
+            f"at least {needed}, too few in {', '.join(short)}; add examples, remove the class "
+            "or give these splits yourself"
+        )
+        raise DataError([Problem("error", name, message)])
+
+
+def _hold_out(name: str, train: Split, split: str, size: int, seed: int) -> tuple[Split, Split]:
+    try:
+        kept, held_out = train_test_split(
+            np.arange(train.size), test_size=size, stratify=train.labels, random_state=seed
+        )
+    except ValueError as error:
+        message = (
+            f"cannot cut {size} of {train.size} training examples as {split} with every class "
+            f"in both: {error} Give a larger fraction, more examples or the split itself."
+        )
+        raise DataError([Problem("error", name, message)]) from error
+    return train.take(kept), train.take(held_out)
+
+
+def _from_strings(
+    strings: tf.Tensor,
+    labels: Sequence[int],
+    ids: Sequence[str],
+    load: Callable[[tf.Tensor], tf.Tensor],
+) -> Split:
+    def source(rows: np.ndarray, seed: int | None) -> tf.data.Dataset:
+        order = rows if seed is None else np.random.default_rng(seed).permutation(rows)
+        return tf.data.Dataset.from_tensor_slices(order).map(
+            lambda row: {"input": load(strings[row]), "row": row},
+            num_parallel_calls=tf.data.AUTOTUNE,
+        )
+
+    return _all_rows(labels, ids, source)
+
+
+def _all_rows(labels: Sequence[int], ids: Sequence[str], source: Source) -> Split:
+    return Split(
+        labels=np.asarray(labels, dtype=np.int64),
+        ids=np.asarray(ids, dtype=object),
+        rows=np.arange(len(labels), dtype=np.int64),
+        source=source,
+    )
+
+
+def _string_tensor(strings: Sequence[str]) -> tf.Tensor:
+    # File names need not be UTF-8; fsencode gives back the bytes that the file system knows.
+    return tf.constant([os.fsencode(text) for text in strings], tf.string, (len(strings),))

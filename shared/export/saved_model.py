@@ -1,0 +1,119 @@
+"""SavedModels: written from a trained model, loaded for prediction."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from shared.files import write_atomically
+
+Signature = Callable[..., Mapping[str, tf.Tensor]]
+
+
+class ModelError(ValueError):
+    """A folder that holds no model of this app; the message says what was expected."""
+
+
+@dataclass(frozen=True)
+class ServedModel:
+    """The serving graph, in memory or reloaded: what is evaluated, verified and asked.
+
+    Args:
+        signatures: Functions by name, from named tensors to named tensors.
+        labels: Class names in index order.
+        calibration: What was set after training, such as `temperature`.
+    """
+
+    signatures: Mapping[str, Signature]
+    labels: tuple[str, ...]
+    calibration: Mapping[str, float]
+
+    def predict(self, signature: str = "serving_default", **inputs: Any) -> dict[str, np.ndarray]:
+        """Answers one batch.
+
+        Args:
+            signature: Which function to ask.
+            **inputs: Its inputs by name, each with the batch as first dimension.
+
+        Returns:
+            Arrays by output name; strings are bytes objects.
+        """
+        tensors = {name: tf.convert_to_tensor(value) for name, value in inputs.items()}
+        outputs = self.signatures[signature](**tensors)
+        return {name: value.numpy() for name, value in outputs.items()}
+
+
+def write_saved_model(
+    folder: Path,
+    signatures: Mapping[str, Signature],
+    resources: Sequence[Any],
+) -> None:
+    """Writes a SavedModel.
+
+    One plain module owns every layer; Keras' own `model.export` gives unstable names and misses
+    the tables of layers that are not in the model.
+
+    Args:
+        folder: Where to write; must not exist or be empty.
+        signatures: Functions by name, each with one input signature.
+        resources: Layers and models whose variables and tables the functions use.
+    """
+    module = tf.Module()
+    module.resources = list(resources)
+    tf.saved_model.save(module, str(folder), signatures=dict(signatures))
+
+
+def write_details(folder: Path, details: Mapping[str, Any], labels: Sequence[str]) -> None:
+    """Writes `config.json` and `labels.txt` into the model's `assets.extra`."""
+    extra = folder / "assets.extra"
+    write_atomically(extra / "config.json", json.dumps(details, indent=2) + "\n")
+    write_atomically(extra / "labels.txt", "".join(f"{label}\n" for label in labels))
+
+
+def load_saved_model(path: Path) -> ServedModel:
+    """Loads an exported model.
+
+    Args:
+        path: A version's folder, or a folder of versions, of which the newest is taken.
+
+    Raises:
+        ModelError: There is no exported model; says what was looked for.
+    """
+    folder = find_version(path)
+    model = tf.saved_model.load(str(folder))
+    # The loaded object must live as long as its functions: it owns their variables.
+    signatures = {name: _Owned(function, model) for name, function in model.signatures.items()}
+    extra = folder / "assets.extra"
+    labels = (extra / "labels.txt").read_text(encoding="utf-8").splitlines()
+    details = json.loads((extra / "config.json").read_text(encoding="utf-8"))
+    return ServedModel(signatures, tuple(labels), details["calibration"])
+
+
+def find_version(path: Path) -> Path:
+    """The version folder that `path` is or holds.
+
+    Raises:
+        ModelError: Neither `path` nor a numbered folder in it holds a `saved_model.pb`.
+    """
+    numbered = [p for p in path.glob("*") if p.name.isdecimal() and (p / "saved_model.pb").exists()]
+    if (path / "saved_model.pb").exists():
+        return path
+    if not numbered:
+        raise ModelError(
+            f"{path} holds no exported model: expected a saved_model.pb in it, or in a folder "
+            "named by a version number. Train one first, or pass its folder with --model."
+        )
+    return max(numbered, key=lambda p: int(p.name))
+
+
+@dataclass(frozen=True)
+class _Owned:
+    function: Signature
+    owner: Any
+
+    def __call__(self, **inputs: tf.Tensor) -> Mapping[str, tf.Tensor]:
+        return self.function(**inputs)

@@ -1,0 +1,47 @@
+"""Fields of binary files, read from string tensors with TensorFlow ops that never raise."""
+
+import tensorflow as tf
+
+
+def read_bytes(data: tf.Tensor, position: tf.Tensor | int, size: int) -> tf.Tensor:
+    """Reads consecutive bytes.
+
+    Args:
+        data: string scalar. The whole file.
+        position: integer scalar, not negative, in bytes from the beginning.
+        size: number of bytes.
+
+    Returns:
+        Int64 `(size,)`. Bytes past the end of the file are zero.
+    """
+    length = tf.cast(tf.strings.length(data), tf.int64)
+    start = tf.minimum(tf.cast(position, tf.int64), length)
+    window = tf.strings.substr(data, start, tf.constant(size, tf.int64))
+    return tf.cast(tf.io.decode_raw(window, tf.uint8, fixed_length=size), tf.int64)
+
+
+def read_uint(
+    data: tf.Tensor,
+    position: tf.Tensor | int,
+    size: int,
+    little_endian: tf.Tensor | bool = True,
+) -> tf.Tensor:
+    """Reads an unsigned integer.
+
+    Args:
+        data: string scalar. The whole file.
+        position: integer scalar, not negative, in bytes from the beginning.
+        size: number of bytes, at most 7.
+        little_endian: byte order, bool or bool scalar tensor.
+
+    Returns:
+        Int64 scalar. Bytes past the end of the file count as zero.
+    """
+    octets = read_bytes(data, position, size)
+    octets = tf.where(little_endian, octets, octets[::-1])
+    return tf.reduce_sum(octets * [256**power for power in range(size)])
+
+
+def contains_at(data: tf.Tensor, position: tf.Tensor | int, expected: bytes) -> tf.Tensor:
+    """Returns the bool scalar that tells whether `expected` stands at `position` in `data`."""
+    return tf.reduce_all(read_bytes(data, position, len(expected)) == list(expected))

@@ -1,0 +1,52 @@
+"""From a configuration to a Keras optimizer."""
+
+from typing import Any
+
+import keras
+
+from shared.optimizers.schedules import build_schedule
+from shared.training.config import OptimizerConfig
+
+OPTIMIZERS: dict[str, type[keras.Optimizer]] = {
+    "sgd": keras.optimizers.SGD,
+    "adam": keras.optimizers.Adam,
+    "adamw": keras.optimizers.AdamW,
+    "muon": keras.optimizers.Muon,
+    "lion": keras.optimizers.Lion,
+    "rmsprop": keras.optimizers.RMSprop,
+    "adagrad": keras.optimizers.Adagrad,
+    "nadam": keras.optimizers.Nadam,
+}
+
+
+def build_optimizer(config: OptimizerConfig, total_steps: int) -> keras.Optimizer:
+    """The optimizer of a run.
+
+    Weight decay leaves biases and normalisation parameters alone: shrinking those does not
+    regularise (He et al., "Bag of Tricks", https://arxiv.org/abs/1812.01187, section 3.1).
+
+    Args:
+        config: Name, learning rate, schedule and the rest.
+        total_steps: Steps of the whole run, which the schedule spans.
+
+    Returns:
+        A `keras.Optimizer`; with `average_decay` it also keeps the running average of weights.
+    """
+    arguments: dict[str, Any] = {
+        "learning_rate": build_schedule(config, total_steps),
+        "weight_decay": config.weight_decay,
+        "global_clipnorm": config.clip_norm or None,
+        "use_ema": config.average_decay > 0,
+    }
+    if config.average_decay:
+        arguments["ema_momentum"] = config.average_decay
+    if config.name in ("sgd", "rmsprop"):
+        arguments["momentum"] = config.momentum
+    if config.name == "sgd":
+        arguments["nesterov"] = config.nesterov and config.momentum > 0
+    if config.name == "muon":
+        arguments["adam_weight_decay"] = config.weight_decay
+    optimizer = OPTIMIZERS[config.name](**arguments)
+    if config.weight_decay:
+        optimizer.exclude_from_weight_decay(var_names=["bias", "beta", "gamma"])
+    return optimizer
