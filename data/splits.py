@@ -210,8 +210,8 @@ def concatenate(parts: Sequence[Split]) -> Split:
         ]
         return functools.reduce(tf.data.Dataset.concatenate, datasets)
 
-    labels = np.concatenate([part.labels for part in parts])
-    return _all_rows(labels, np.concatenate([part.ids for part in parts]), source)
+    labels = [label for part in parts for label in part.labels]
+    return _all_rows(labels, [name for part in parts for name in part.ids], source)
 
 
 def _read_part(part: Split, start: int, rows: np.ndarray, seed: int | None) -> tf.data.Dataset:

@@ -131,7 +131,7 @@ def are_characters(labels: tuple[str, ...]) -> bool:
     return all(len(label) == 1 or label.isdecimal() for label in labels)
 
 
-def write_samples(split: Split, labels: tuple[str, ...], folder: Path) -> list[Path]:
+def write_samples(split: Split, labels: tuple[str, ...], folder: Path) -> list[str]:
     """Writes the first pictures of a split as files named after their class, for `predict`."""
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
@@ -140,5 +140,5 @@ def write_samples(split: Split, labels: tuple[str, ...], folder: Path) -> list[P
         suffix = "png" if example["input"].startswith(b"\x89PNG") else "jpg"
         path = folder / f"{index + 1}-{label}.{suffix}"
         path.write_bytes(example["input"])
-        paths.append(path)
+        paths.append(str(path))
     return paths

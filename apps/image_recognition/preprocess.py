@@ -61,7 +61,8 @@ class ImagePreprocess(keras.layers.Layer):
 
     def adapt(self, images: tf.data.Dataset) -> None:
         """Measures mean and variance per channel over batches of uint8 pictures."""
-        self.standardize.adapt(images.map(self._resize_and_color))
+        resized = images.map(self._resize_and_color, tf.data.AUTOTUNE)
+        self.standardize.adapt(resized.unbatch().batch(256))
 
     def call(self, images: tf.Tensor) -> tf.Tensor:
         return self.standardize(self._resize_and_color(images))
@@ -98,7 +99,8 @@ def build_preprocess(config: Config, survey: Survey) -> ImagePreprocess:
     )
     preprocess = ImagePreprocess(height, width, 1 if grey else 3, config.image.fit)
     examples = survey.splits.train.read(config.seed).take(ADAPT_EXAMPLES)
-    preprocess.adapt(examples.map(lambda example: decode_image(example["input"])[None]))
+    images = examples.map(lambda example: decode_image(example["input"])[None], tf.data.AUTOTUNE)
+    preprocess.adapt(images)
     return preprocess
 
 

@@ -4,7 +4,7 @@ import base64
 import json
 import urllib.error
 import urllib.request
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 Value = bytes | str | int | float | list[Any]
@@ -17,9 +17,7 @@ class ServerError(RuntimeError):
 class Model(Protocol):
     """Something that answers batches."""
 
-    def predict(
-        self, signature: str = "serving_default", **inputs: Any
-    ) -> Mapping[str, Sequence[Any]]:
+    def predict(self, signature: str = "serving_default", **inputs: Any) -> Mapping[str, Any]:
         """Outputs by name for inputs by name, each with the batch as first dimension."""
         ...
 

@@ -142,7 +142,7 @@ class App(Generic[Config]):
     """Makes the requests that a server replays before it serves, from raw examples."""
     evaluate: Callable[[ServedModel, Split], Evaluation]
     """Metrics, mistakes and report sections of a served model on one split."""
-    write_samples: Callable[[Split, Labels, Path], list[Path]]
-    """Writes a few raw inputs as files for `predict`."""
+    write_samples: Callable[[Split, Labels, Path], list[str]]
+    """Gives a few inputs for `predict`, as files written to a folder or as words."""
     user_errors: tuple[type[Exception], ...] = ()
     """Errors that the user can mend: shown without a traceback."""

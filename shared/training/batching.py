@@ -15,8 +15,11 @@ Prepare = Callable[[dict[str, tf.Tensor]], tuple[tf.Tensor, tf.Tensor]]
 class Batches(Protocol):
     """Model inputs and targets of one split."""
 
-    examples: int
-    batch_size: int
+    @property
+    def examples(self) -> int: ...
+
+    @property
+    def batch_size(self) -> int: ...
 
     def epoch(self, seed: int | None = None, skip: int = 0) -> Iterator[tuple[Any, Any]]:
         """Batches `(inputs, targets)` in the order of `seed`, or as stored; without the first

@@ -7,6 +7,7 @@ import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -66,7 +67,7 @@ class Checkpoints:
         Raises:
             CheckpointError: The file cannot be written, as on a full disk; older ones are intact.
         """
-        arrays = {
+        arrays: dict[str, Any] = {
             f"{group}/{index}": np.asarray(variable)
             for group, variables in self.variables.items()
             for index, variable in enumerate(variables)

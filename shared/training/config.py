@@ -153,7 +153,7 @@ def read_config(kind: type[Config], path: Path) -> Config:
 
 def _broken(value: object, hint: object) -> list[str]:
     """What the annotation expects and the value is not."""
-    limits = []
+    limits: list[object] = []
     for limit in getattr(hint, "__metadata__", ()):
         limits.extend(limit if isinstance(limit, Interval) else [limit])
     return [words for limit in limits if (words := _expectation(value, limit))]

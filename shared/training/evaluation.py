@@ -88,9 +88,10 @@ def evaluate_main(
     from shared.export.saved_model import ModelError
 
     app = build_app()
+    mendable: tuple[type[Exception], ...] = (ConfigError, ModelError, *app.user_errors)
     try:
         result = _evaluate(app, arguments)
-    except (ConfigError, ModelError, *app.user_errors) as error:
+    except mendable as error:
         refuse(str(error))
     print(json.dumps(result))
 

@@ -31,9 +31,10 @@ def main(
     from shared.training.run import run
 
     app = build_app()
+    mendable: tuple[type[Exception], ...] = (ConfigError, *app.user_errors)
     try:
         result = run(app, arguments.config, arguments.options)
-    except (ConfigError, *app.user_errors) as error:
+    except mendable as error:
         refuse(str(error))
     except (NonFiniteLossError, CheckpointError, ExportError) as error:
         raise SystemExit(f"error: {error}") from error

@@ -1,5 +1,6 @@
 """The one sequence that every app goes through, from a configuration to a published model."""
 
+import json
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -39,7 +40,8 @@ def run(app: App[Config], config: Config, options: RunOptions) -> dict[str, Any]
         options: Where to start from and where to write.
 
     Returns:
-        `app`, `version`, `path`, `test` metrics, `train_seconds`, `run` folder.
+        `app`, `data`, `version`, `path`, `test` metrics and the `headline` among them,
+        `train_seconds`, `total_seconds`, `run` folder, `samples` for `predict`.
 
     Raises:
         ConfigError: The configuration does not fit the data or the model.
@@ -63,16 +65,20 @@ def run(app: App[Config], config: Config, options: RunOptions) -> dict[str, Any]
         **trained.calibration,
     }
     path = export(app, trained, served, survey.splits, metrics, options.saved_models)
-    _write_results(app, folder, trained, progress, test, metrics, survey)
+    samples = app.write_samples(survey.splits.test, trained.labels, folder.path / "samples")
+    _write_results(folder, trained, progress, test, metrics, survey)
     CONSOLE.print(f"test  {format_metrics(test.metrics)}\nreport  {folder.report}\nmodel  {path}")
     return {
         "app": app.name,
+        "data": config.data,
         "version": int(path.name),
         "path": str(path),
         "test": test.metrics,
+        "headline": app.headline,
         "train_seconds": metrics["train_seconds"],
         "total_seconds": round(time.monotonic() - start, 1),
         "run": str(folder.path),
+        "samples": samples,
     }
 
 
@@ -179,7 +185,6 @@ def _in_float32(
 
 
 def _write_results(
-    app: App[Config],
     folder: RunFolder,
     trained: Trained[Config],
     progress: Progress,
@@ -190,7 +195,6 @@ def _write_results(
     """Fills the run folder; metrics.json comes last and marks the run as finished."""
     folder.write_history(progress.history)
     folder.write_errors(test.errors)
-    app.write_samples(survey.splits.test, trained.labels, folder.path / "samples")
-    details = describe(app.name, trained.config)
+    details = json.loads(folder.config.read_text(encoding="utf-8"))
     write_run_report(folder.report, details, metrics, test, progress.history, survey.problems)
     write_json(folder.path / "metrics.json", metrics)
