@@ -10,6 +10,7 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from data.digits import LABELS, read_digits
+from data.hold_out import complete
 from data.readers import SPLIT_NAMES, group_by_split, table
 from data.readers.image_folder import read_image_folder
 from data.splits import (
@@ -17,7 +18,6 @@ from data.splits import (
     Problem,
     Split,
     Splits,
-    complete,
     concatenate,
     from_bytes,
     from_stream,

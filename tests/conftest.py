@@ -1,30 +1,26 @@
-"""What tests of several packages share: one small image model, trained and published once."""
+"""What tests of several packages share: one small image model, and a web server on this machine."""
 
-import os
+import json
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-
-from apps.image_recognition.config import PRESETS, Config, ModelConfig
-from apps.image_recognition.train import build_app
-from shared.training.app import App
-from shared.training.command_line import RunOptions
-from shared.training.config import TrainingConfig
-from shared.training.run import run
+Respond = Callable[[str, Any], tuple[int, bytes]]
 
 
 @dataclass(frozen=True)
-class TrainedRun:
+class FinishedRun:
     """One finished run: the app, its configuration, what `run` returned and where it wrote."""
 
-    app: App[Config]
-    config: Config
+    app: Any
+    config: Any
     result: dict[str, Any]
-    runs: Path
     saved_models: Path
 
     @property
@@ -32,20 +28,73 @@ class TrainedRun:
         return Path(self.result["path"])
 
     @property
-    def run(self) -> Path:
+    def folder(self) -> Path:
         return Path(self.result["run"])
 
 
 @pytest.fixture(scope="session")
-def image_run(tmp_path_factory: pytest.TempPathFactory) -> TrainedRun:
-    """Digits, one epoch, a network of two narrow stages: read it, never change it."""
+def image_run(tmp_path_factory: pytest.TempPathFactory) -> FinishedRun:
+    """Digits, a narrow network, seconds of training: read it, never change it."""
+    # Imported here, so that tests that need no TensorFlow do not load it.
+    from apps.image_recognition.config import PRESETS, AugmentationConfig, ModelConfig
+    from apps.image_recognition.train import build_app
+    from shared.training.command_line import RunOptions
+    from shared.training.config import OptimizerConfig, TrainingConfig
+    from shared.training.run import run
+
     folder = tmp_path_factory.mktemp("image_run")
+    # Enough steps that answers depend on the picture; a constant model would pass too many tests.
     config = replace(
         PRESETS["quick"],
-        model=ModelConfig(widths=(4, 8)),
-        training=TrainingConfig(epochs=1),
+        model=ModelConfig(widths=(8, 16)),
+        augmentation=AugmentationConfig(shift=0.0),
+        optimizer=OptimizerConfig(learning_rate=0.02),
+        training=TrainingConfig(epochs=2, batch_size=16),
     )
     app = build_app()
     options = RunOptions(runs=folder / "runs", saved_models=folder / "saved_models")
-    result = run(app, config, options)
-    return TrainedRun(app, config, result, options.runs, options.saved_models)
+    return FinishedRun(app, config, run(app, config, options), options.saved_models)
+
+
+@pytest.fixture(scope="session")
+def image_model(image_run: FinishedRun) -> Any:
+    """The exported model of `image_run`, loaded."""
+    from shared.export.saved_model import load_saved_model
+
+    return load_saved_model(image_run.model)
+
+
+@pytest.fixture
+def serve_http() -> Iterator[Callable[[Respond], str]]:
+    """Starts web servers that answer POST requests by a function of path and JSON body.
+
+    The function gives the status and the body of the answer; the fixture gives the server's URL.
+    """
+    with ExitStack() as stack:
+
+        def start(respond: Respond) -> str:
+            server = stack.enter_context(ThreadingHTTPServer(("127.0.0.1", 0), _handler(respond)))
+            thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+            stack.callback(thread.join)
+            stack.callback(server.shutdown)
+            thread.start()
+            return f"http://127.0.0.1:{server.server_port}"
+
+        yield start
+
+
+def _handler(respond: Respond) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            status, answer = respond(self.path, body)
+            self.send_response(status)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(answer)))
+            self.end_headers()
+            self.wfile.write(answer)
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Keeps the output of the tests clean."""
+
+    return Handler

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
-from annotated_types import Ge, Interval
+from annotated_types import Ge, Interval, MinLen
 
 from shared.training.config import (
     Checked,
@@ -51,7 +51,7 @@ class SplitConfig(Checked):
 class ModelConfig(Checked):
     """The convolutional network with residual blocks."""
 
-    widths: tuple[Count, ...] = (32, 64)
+    widths: Annotated[tuple[Count, ...], MinLen(1)] = (32, 64)
     """Channels of each stage; every stage but the first halves height and width."""
     blocks: Count = 1
     """Residual blocks per stage."""

@@ -1,6 +1,7 @@
 """Asking a model: loaded here, or behind TensorFlow Serving's REST interface."""
 
 import base64
+import http.client
 import json
 import urllib.error
 import urllib.request
@@ -52,17 +53,23 @@ class RestModel:
             "signature_name": signature,
             "inputs": {name: [_encode(value) for value in rows] for name, rows in inputs.items()},
         }
-        request = urllib.request.Request(
-            self.url,
-            data=json.dumps(body).encode(),
-            headers={"Content-Type": "application/json"},
-        )
+        answer = self._post(json.dumps(body).encode())
+        if not isinstance(answer, dict) or "outputs" not in answer:
+            raise ServerError(
+                f"{self.url} gave no answer of a model but {str(answer)[:200]!r}. Expected an "
+                'object with "outputs": is the URL that of a TensorFlow Serving REST port?'
+            )
+        return answer["outputs"]
+
+    def _post(self, body: bytes) -> Any:
+        headers = {"Content-Type": "application/json"}
         try:
+            request = urllib.request.Request(self.url, body, headers)
             with urllib.request.urlopen(request, timeout=self.timeout_seconds) as response:
-                return json.load(response)["outputs"]
+                return json.load(response)
         except urllib.error.HTTPError as error:
             raise ServerError(f"{self.url}: status {error.code}: {_message(error)}") from error
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, ValueError, http.client.HTTPException) as error:
             raise ServerError(
                 f"{self.url} gave no answer ({error}). Is the server running and the model loaded?"
             ) from error

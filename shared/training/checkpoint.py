@@ -11,12 +11,17 @@ from typing import Any
 
 import keras
 import numpy as np
-from rich.console import Console
 
 from shared.files import write_atomically
+from shared.training.console import CONSOLE
 
 Variables = Mapping[str, Sequence[keras.Variable]]
 KEPT = 2
+# What `zipfile` and NumPy raise for flipped bits; RuntimeError if an unknown version or
+# encryption is read into them.
+DAMAGE = (
+    OSError, EOFError, RuntimeError, ValueError, KeyError, zipfile.BadZipFile, zlib.error
+)  # fmt: skip
 
 
 class CheckpointError(RuntimeError):
@@ -100,11 +105,13 @@ class Checkpoints:
             try:
                 arrays = _read(path)
                 return self._assign(arrays)
-            except (OSError, ValueError, KeyError, zipfile.BadZipFile, zlib.error) as error:
+            except DAMAGE as error:
                 damaged.append(f"{path}: {error}")
-                Console(stderr=True).print(
-                    f"[yellow]warning[/]: checkpoint {path} cannot be used ({error}); "
-                    "falling back to the one before."
+                CONSOLE.print(
+                    f"warning: checkpoint {path} cannot be used ({error}); "
+                    "falling back to the one before.",
+                    markup=False,
+                    soft_wrap=True,
                 )
         if damaged:
             raise CheckpointError(
@@ -134,5 +141,6 @@ class Checkpoints:
 
 
 def _read(path: Path) -> dict[str, np.ndarray]:
-    with np.load(path, allow_pickle=False) as archive:
+    # Opened here, because `np.load` leaves the files open that it cannot read.
+    with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
         return {name: archive[name] for name in archive.files}

@@ -109,12 +109,13 @@ def _base_config(presets: Mapping[str, Config], kind: type[Config], words: list[
 
 
 def _refuse_config_with_resume(parsed: Arguments[Config], base: Config) -> None:
-    changed = [
+    changed = ["--config"] if parsed.options.config else []
+    changed += [
         f"--{item.name}"
         for item in dataclasses.fields(base)
         if getattr(parsed.config, item.name) != getattr(base, item.name)
     ]
-    if parsed.options.resume and (changed or parsed.options.config):
+    if parsed.options.resume and changed:
         refuse(
             f"--resume takes the configuration of the run it goes on with, and {', '.join(changed)}"
             " would change it. Leave those flags out, or start a new run without --resume."

@@ -3,9 +3,9 @@
 import json
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, get_type_hints
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
-from annotated_types import Ge, Gt, Interval, Le, Lt
+from annotated_types import Ge, Gt, Interval, Le, Lt, MinLen
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 Positive = Annotated[float, Gt(0)]
@@ -151,12 +151,17 @@ def read_config(kind: type[Config], path: Path) -> Config:
         raise ConfigError(f"--config {path}:\n{error}") from error
 
 
-def _broken(value: object, hint: object) -> list[str]:
+def _broken(value: Any, hint: Any) -> list[str]:
     """What the annotation expects and the value is not."""
     limits: list[object] = []
     for limit in getattr(hint, "__metadata__", ()):
         limits.extend(limit if isinstance(limit, Interval) else [limit])
-    return [words for limit in limits if (words := _expectation(value, limit))]
+    broken = [words for limit in limits if (words := _expectation(value, limit))]
+    kind = get_args(hint)[0] if limits else hint
+    if get_origin(kind) is tuple:
+        item_hint = get_args(kind)[0]
+        broken += [f"each {words}" for item in value for words in _broken(item, item_hint)]
+    return list(dict.fromkeys(broken))
 
 
 def _expectation(value: Any, limit: object) -> str:
@@ -169,9 +174,13 @@ def _expectation(value: Any, limit: object) -> str:
             return f"less than {bound}"
         case Le(le=bound) if not value <= bound:
             return f"at most {bound}"
+        case MinLen(min_length=bound) if len(value) < bound:
+            return f"{bound} or more of them"
     return ""
 
 
 def _explain(problem: Any) -> str:
+    if problem["type"] == "value_error":
+        return f"  {problem['ctx']['error']}"
     place = ".".join(map(str, problem["loc"])) or "configuration"
     return f"  {place} is {problem['input']!r}: {problem['msg']}."

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from data.splits import DataError, Problem, Split, complete, from_bytes, from_files, from_stream
+from data.hold_out import complete
+from data.splits import DataError, Problem, Split, from_bytes, from_files, from_stream
 
 SIZE = 40
 INPUTS = [b"input %d" % row for row in range(SIZE)]

@@ -1,0 +1,359 @@
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import data
+from apps.image_recognition.export import SIGNATURES
+from apps.image_recognition.model import build_model
+from apps.image_recognition.preprocess import ImagePreprocess
+from data.splits import from_bytes
+from shared.export.repository import versions
+from shared.export.saved_model import ServedModel, write_details, write_saved_model
+from shared.export.verification import (
+    ALLOWED_OPS,
+    TOLERANCE,
+    ExportError,
+    Expected,
+    Tensor,
+    compare_answers,
+    verify,
+)
+from shared.export.warmup import FILE, replay_warmup, write_warmup
+from shared.training.app import Trained
+from shared.training.run import export
+
+NUMBERS = np.array([0.5, 1.5, 2.5, 3.5], np.float32)
+REFERENCE = {"label": np.array([b"low", b"low", b"high", b"high"], object), "score": 2 * NUMBERS}
+OUTPUTS = {"label": Tensor("string"), "score": Tensor("float32")}
+EXPECTED = {"serving_default": Expected({"numbers": Tensor("float32")}, OUTPUTS)}
+GOOD_REQUEST = ("serving_default", {"numbers": NUMBERS[:1]})
+OPEN_BATCH = tf.TensorSpec((None,), tf.float32, name="numbers")
+
+
+def answer(numbers: tf.Tensor) -> dict[str, tf.Tensor]:
+    return {"label": tf.where(numbers > 2, "high", "low"), "score": 2 * numbers}
+
+
+def with_outputs(**changed: Callable[[tf.Tensor], tf.Tensor]) -> Callable[..., Any]:
+    """`answer` with some outputs computed in another way."""
+    def changed_answer(numbers: tf.Tensor) -> dict[str, tf.Tensor]:
+        return answer(numbers) | {name: function(numbers) for name, function in changed.items()}
+
+    return changed_answer
+
+
+def without_score(numbers: tf.Tensor) -> dict[str, tf.Tensor]:
+    return {"label": answer(numbers)["label"]}
+
+
+def in_python(numbers: tf.Tensor) -> tf.Tensor:
+    return tf.ensure_shape(tf.py_function(lambda x: 2 * x, [numbers], tf.float32), (None,))
+
+
+def by_singular_values(numbers: tf.Tensor) -> tf.Tensor:
+    return 2 * tf.linalg.svd(tf.abs(numbers)[:, None, None], compute_uv=False)[:, 0]
+
+
+def write(
+    folder: Path,
+    function: Callable[..., Any] = answer,
+    name: str = "serving_default",
+    spec: tf.TensorSpec = OPEN_BATCH,
+    warmup: tuple[str, Mapping[str, Any]] | None = None,
+) -> Path:
+    signature = tf.function(function, input_signature=[spec], autograph=False)
+    write_saved_model(folder, {name: signature}, [])
+    write_details(folder, {"calibration": {}}, ["low", "high"])
+    write_warmup(folder, "tiny", [warmup or (name, {spec.name: NUMBERS[: spec.shape[0] or 1]})])
+    return folder
+
+
+def problems_of(folder: Path, reference: Mapping[str, np.ndarray] = REFERENCE) -> list[str]:
+    with pytest.raises(ExportError) as caught:
+        verify(folder, EXPECTED, {"numbers": NUMBERS}, reference)
+    heading, *problems = str(caught.value).split("\n")
+    assert heading == "Nothing was published:"
+    return [problem.strip() for problem in problems]
+
+
+def test_a_model_that_is_as_it_must_be(tmp_path):
+    folder = write(tmp_path / "model")
+    result = verify(folder, EXPECTED, {"numbers": NUMBERS}, REFERENCE)
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    assert result.pop("load_seconds") >= 0
+    assert result == {
+        "max_abs_difference": 0.0,
+        "label_agreement": 1.0,
+        "bytes": sum(len(path.read_bytes()) for path in files),
+        "warmup_requests": 1,
+    }
+
+
+def test_the_published_image_model_was_verified(image_run):
+    extra = image_run.model / "assets.extra"
+    result = json.loads((extra / "metrics.json").read_text())["export"]
+    assert result["max_abs_difference"] < 1e-5
+    assert result["label_agreement"] == 1.0
+    assert result["warmup_requests"] == 3
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"name": "predict"}, "signatures are ['predict'], expected ['serving_default']"),
+        ({"function": without_score}, "serving_default outputs are ['label'], expected ['label',"),
+        (
+            {"function": with_outputs(extra=tf.identity)},
+            "serving_default outputs are ['extra', 'label', 'score'], expected",
+        ),
+        (
+            {"function": with_outputs(score=lambda x: tf.cast(2 * x, tf.float64))},
+            "serving_default outputs: score is float64 (-1,), expected float32 (batch) with an",
+        ),
+        (
+            {"function": with_outputs(score=lambda x: 2 * x[:, None])},
+            "serving_default outputs: score is float32 (-1, 1), expected float32 (batch)",
+        ),
+        (
+            {"spec": tf.TensorSpec((4,), tf.float32, name="numbers")},
+            "serving_default inputs: numbers is float32 (4,), expected float32 (batch) with an",
+        ),
+        (
+            {"spec": tf.TensorSpec(None, tf.float32, name="numbers"), "warmup": GOOD_REQUEST},
+            "serving_default inputs: numbers is float32 (), expected float32 (batch)",
+        ),
+        (
+            {"spec": tf.TensorSpec((None,), tf.float32, name="x")},
+            "serving_default inputs are ['x'], expected ['numbers']",
+        ),
+    ],
+    ids=[
+        "signature_name",
+        "missing_output",
+        "unknown_output",
+        "dtype",
+        "rank",
+        "fixed_batch",
+        "unknown_rank",
+        "input_name",
+    ],
+)
+def test_a_signature_of_another_form(tmp_path, changes, expected):
+    problems = problems_of(write(tmp_path / "model", **changes))
+    assert any(problem.startswith(expected) for problem in problems), problems
+
+
+@pytest.mark.parametrize(
+    ("function", "expected"),
+    [
+        (with_outputs(score=lambda x: 2 * x + 0.01), "answers differ by 0.01 from the trained"),
+        (with_outputs(score=lambda x: 2 * x * float("nan")), "answers differ by nan from"),
+        (with_outputs(score=lambda x: 2 * x[:1]), "answers differ by inf from"),
+        (
+            with_outputs(label=lambda x: tf.where(x > 3, "high", "low")),
+            "only 75.00% of labels equal the trained model's",
+        ),
+        (with_outputs(label=lambda x: tf.repeat("low", 3)), "only 0.00% of labels equal"),
+        (
+            with_outputs(score=lambda x: tf.ensure_shape(2 * x, (3,))[: tf.size(x)]),
+            "serving_default fails on validation examples: ",
+        ),
+    ],
+    ids=["weights", "not_a_number", "rows_missing", "label", "labels_missing", "raises"],
+)
+def test_answers_that_are_not_those_of_the_trained_model(tmp_path, function, expected):
+    folder = write(tmp_path / "model", with_batch(function))
+    assert [problem[: len(expected)] for problem in problems_of(folder)][:1] == [expected]
+
+
+def with_batch(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Hides from the signature what shape the outputs really have."""
+
+    def call(numbers: tf.Tensor) -> dict[str, tf.Tensor]:
+        outputs = function(numbers)
+        return {
+            name: tf.reshape(value, tf.where(tf.size(numbers) < 0, [0], tf.shape(value)))
+            for name, value in outputs.items()
+        }
+
+    return call
+
+
+def test_a_difference_within_the_tolerance_is_none(tmp_path):
+    folder = write(tmp_path / "model", with_outputs(score=lambda x: 2 * x + TOLERANCE / 2))
+    result = verify(folder, EXPECTED, {"numbers": NUMBERS}, REFERENCE)
+    assert 0 < result["max_abs_difference"] <= TOLERANCE
+
+
+@pytest.mark.parametrize(
+    ("function", "op"), [(in_python, "EagerPyFunc"), (by_singular_values, "Svd")]
+)
+def test_an_op_that_a_server_may_lack(tmp_path, function, op):
+    folder = write(tmp_path / "model", with_outputs(score=function))
+    assert problems_of(folder) == [f"op {op} is not in shared/export/allowed_ops.txt"]
+
+
+def test_a_foreign_op_inside_a_function_of_tf_data(tmp_path):
+    def score(numbers: tf.Tensor) -> tf.Tensor:
+        rows = tf.data.Dataset.from_tensor_slices(numbers[:, None])
+        doubled = rows.map(by_singular_values, num_parallel_calls=2).batch(100)
+        return tf.ensure_shape(doubled.get_single_element()[:, 0], (None,))
+
+    folder = write(tmp_path / "model", with_outputs(score=score))
+    assert problems_of(folder) == ["op Svd is not in shared/export/allowed_ops.txt"]
+
+
+def test_a_function_for_xla(tmp_path):
+    double = tf.function(lambda x: 2 * x, jit_compile=True)
+    folder = write(tmp_path / "model", with_outputs(score=double))
+    expected = "a function asks for XLA, which TensorFlow Serving has switched off"
+    assert problems_of(folder) == [expected]
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        ("unknown", {"numbers": NUMBERS}),
+        ("serving_default", {"number": NUMBERS}),
+        ("serving_default", {"numbers": NUMBERS[:, None]}),
+        ("serving_default", {"numbers": np.array([b"text"], object)}),
+    ],
+    ids=["signature", "input", "rank", "dtype"],
+)
+def test_a_warm_up_request_that_fails(tmp_path, request_):
+    folder = write(tmp_path / "model", warmup=request_)
+    assert problems_of(folder)[0].startswith("a warm-up request fails: ")
+
+
+def test_a_warm_up_file_that_is_missing(tmp_path):
+    folder = write(tmp_path / "model")
+    (folder / FILE).unlink()
+    problem = problems_of(folder)[0]
+    assert problem.startswith("a warm-up request fails: ") and FILE.name in problem
+
+
+@pytest.mark.parametrize("damage", ["cut off", "no record", "no request"])
+def test_a_warm_up_file_that_is_damaged(tmp_path, damage):
+    folder = write(tmp_path / "model")
+    if damage == "no request":
+        with tf.io.TFRecordWriter(str(folder / FILE)) as writer:
+            writer.write(b"\xff\xff\xff")
+    else:
+        content = (folder / FILE).read_bytes()
+        (folder / FILE).write_bytes(content[:-3] if damage == "cut off" else b"no TFRecord at all")
+    assert problems_of(folder)[0].startswith("a warm-up request fails: ")
+
+
+def test_all_problems_are_listed_at_once(tmp_path):
+    function = with_outputs(
+        score=lambda x: 1 + by_singular_values(x),
+        label=lambda x: tf.fill(tf.shape(x), "low"),
+    )
+    problems = problems_of(write(tmp_path / "model", function, warmup=("unknown", {})))
+    beginnings = ("op Svd", "answers differ by 1", "only 50.00% of labels", "a warm-up request")
+    assert [p.startswith(b) for p, b in zip(problems, beginnings, strict=True)] == [True] * 4
+
+
+def test_problems_of_two_signatures_and_an_op_are_listed_at_once(tmp_path):
+    function = with_outputs(score=lambda x: tf.cast(by_singular_values(x), tf.float64))
+    folder = write(tmp_path / "model", function)
+    expected = EXPECTED | {"pixels": EXPECTED["serving_default"]}
+    with pytest.raises(ExportError) as caught:
+        verify(folder, expected, {"numbers": NUMBERS}, REFERENCE)
+    for words in ("['pixels', 'serving_default']", "score is float64", "op Svd"):
+        assert words in str(caught.value)
+
+
+def test_compare_answers_of_no_rows_and_of_text():
+    none = {"score": np.zeros((0,), np.float32)}
+    assert compare_answers(none, none) == (0.0, 1.0)
+    labels = {"label": np.array(["a", "b"], object), "flag": np.array([True, False])}
+    assert compare_answers(labels, labels) == (0.0, 1.0)
+    assert compare_answers(labels, {"flag": np.array([True, True])}) == (1.0, 1.0)
+
+
+def test_warm_up_requests_are_replayed_as_they_were_written(tmp_path):
+    folder = write(tmp_path / "model")
+    write_warmup(folder, "tiny", [GOOD_REQUEST, ("other", {"text": [b"\xff\x00", b""]})])
+    asked = []
+
+    class Recorder:
+        def predict(self, signature: str, **inputs: Any) -> None:
+            asked.append((signature, {name: value.tolist() for name, value in inputs.items()}))
+
+    assert replay_warmup(folder, Recorder()) == 2
+    assert asked == [
+        ("serving_default", {"numbers": [0.5]}),
+        ("other", {"text": [b"\xff\x00", b""]}),
+    ]
+
+
+def test_the_list_of_allowed_ops():
+    path = Path(verify.__code__.co_filename).parent / "allowed_ops.txt"
+    lines = path.read_text().splitlines()
+    assert lines == sorted(set(lines))
+    assert frozenset(lines) == ALLOWED_OPS
+    assert [op for op in lines if not hasattr(tf.raw_ops, op)] == []
+    forbidden = ("cudnn", "xla", "pyfunc", "nccl", "tpu", "file", "write", "print", "iterator")
+    allowed = {"InitializeTableFromTextFileV2", "ShardedFilename"}
+    assert {op for op in lines if any(word in op.lower() for word in forbidden)} == allowed
+
+
+@pytest.fixture
+def untrained(image_run) -> Callable[[], Trained]:
+    """Makes image models with random weights."""
+
+    def make() -> Trained:
+        preprocess = ImagePreprocess(8, 8, 1)
+        labels = ("dark", "light")
+        model = build_model(image_run.config, preprocess, labels)
+        return Trained(image_run.config, labels, preprocess, model, {"temperature": 0.1})
+
+    return make
+
+
+def splits() -> data.Splits:
+    pictures = np.random.default_rng(0).integers(0, 256, (6, 8, 8, 1), np.uint8)
+    files = [tf.io.encode_png(picture).numpy() for picture in pictures]
+    split = from_bytes(files, [0, 1] * 3, [f"picture {n}" for n in range(6)])
+    return data.Splits("pictures", ("dark", "light"), split, split, split)
+
+
+def test_export_publishes_what_is_equal(image_run, untrained, tmp_path):
+    trained, metrics = untrained(), {"test": {"accuracy": 0.5}}
+    served = ServedModel(
+        image_run.app.build_signatures(trained), trained.labels, trained.calibration
+    )
+    path = export(image_run.app, trained, served, splits(), metrics, tmp_path)
+    assert path == tmp_path / "image_recognition" / "1"
+    assert metrics["export"]["max_abs_difference"] < 1e-5
+    assert json.loads((path / "assets.extra" / "metrics.json").read_text()) == metrics
+
+
+def test_export_publishes_nothing_that_is_not(image_run, untrained, tmp_path):
+    trained = untrained()
+    served = ServedModel(
+        image_run.app.build_signatures(trained), trained.labels, trained.calibration
+    )
+    wrong = replace(
+        image_run.app, build_warmup=lambda files: [("pixels", {"image_bytes": files[:1]})]
+    )
+    with pytest.raises(ExportError, match=r"(?s)answers differ by .*a warm-up request fails"):
+        export(wrong, replace(trained, calibration={"temperature": 1.0}), served, splits(), {}, tmp_path)
+    assert versions(tmp_path / "image_recognition") == []
+    assert list((tmp_path / "image_recognition").iterdir()) == []
+
+
+def test_the_image_signatures_are_held_to_the_design():
+    answers = {"label", "score", "labels", "scores", "probabilities", "error"}
+    assert {name: set(s.inputs) for name, s in SIGNATURES.items()} == {
+        "serving_default": {"image_bytes"},
+        "pixels": {"image"},
+    }
+    assert all(set(signature.outputs) == answers for signature in SIGNATURES.values())
