@@ -46,8 +46,8 @@ def image_run(tmp_path_factory: pytest.TempPathFactory) -> FinishedRun:
     # Enough steps that answers depend on the picture; a constant model would pass too many tests.
     config = replace(
         PRESETS["quick"],
-        model=ModelConfig(widths=(8, 16)),
-        augmentation=AugmentationConfig(shift=0.0),
+        model=ModelConfig(widths=(8, 16), blocks=(0, 1)),
+        augmentation=AugmentationConfig(),
         optimizer=OptimizerConfig(learning_rate=0.02),
         training=TrainingConfig(epochs=2, batch_size=16),
     )

@@ -1,6 +1,6 @@
 """What can be set for image recognition, and the two presets."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Literal
 
 from annotated_types import Ge, Interval, MinLen
@@ -28,7 +28,7 @@ class ImageConfig(Checked):
     """How a picture becomes the network's input."""
 
     size: Annotated[int, Ge(0)] = 0
-    """Height and width in pixels (0 = the data's own size up to 64, for mixed sizes 64)."""
+    """Height and width in pixels (0 = the data's own size, between 16 and 64; if mixed, 64)."""
     color: Literal["auto", "grey", "rgb"] = "auto"
     """Channels of the input (auto = grey if every training picture is)."""
     fit: Literal["crop", "pad", "stretch"] = "crop"
@@ -51,22 +51,25 @@ class SplitConfig(Checked):
 class ModelConfig(Checked):
     """The convolutional network with residual blocks."""
 
-    widths: Annotated[tuple[Count, ...], MinLen(1)] = (32, 64)
+    widths: Annotated[tuple[Count, ...], MinLen(1)] = (8, 32, 64, 128)
     """Channels of each stage; every stage but the first halves height and width."""
-    blocks: Count = 1
-    """Residual blocks per stage."""
+    blocks: tuple[int, ...] = (0, 1, 1, 0)
+    """Residual blocks of each stage."""
     activation: Activation = "relu"
     """Activation of every hidden layer."""
     dropout: Fraction = 0.0
     """Share of the pooled features that is dropped in training."""
+    mirror_average: bool = False
+    """Answer with the mean over a picture and its mirror image, where augmentation.flip mirrors;
+    costs twice the time."""
 
 
 @dataclass(frozen=True)
 class AugmentationConfig(Checked):
     """Random changes of training pictures; none of them happens at prediction."""
 
-    shift: Fraction = 0.1
-    """Largest shift, as a share of height and width."""
+    shift: Fraction = 0.03
+    """Largest shift, as a share of height and width, at least one pixel (0 = off)."""
     flip: Literal["auto", "always", "never"] = "auto"
     """Mirror left and right (auto = unless the class names are digits or single letters)."""
     cutout: Fraction = 0.0
@@ -96,12 +99,11 @@ class Config(RunConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        halvings = len(self.model.widths) - 1
-        if self.image.size and self.image.size >> halvings == 0:
+        stages = len(self.model.widths)
+        if len(self.model.blocks) != stages:
             raise ConfigError(
-                f"--image.size {self.image.size} cannot be halved {halvings} times, as "
-                f"--model.widths with {halvings + 1} stages asks. Pass at least --image.size "
-                f"{2**halvings}, or fewer widths."
+                f"--model.blocks has {len(self.model.blocks)} numbers and --model.widths {stages}. "
+                "Pass one number of each per stage."
             )
         if self.loss.name == "mean_squared_error" and self.loss.label_smoothing:
             raise ConfigError(
@@ -110,6 +112,32 @@ class Config(RunConfig):
             )
 
 
-QUICK = Config()
-BEST = Config()
+def mirrors(config: Config, labels: tuple[str, ...]) -> bool:
+    """Whether a mirrored picture keeps its class: digits and letters turn into others."""
+    characters = all(len(label) == 1 or label.isdecimal() for label in labels)
+    return {"always": True, "never": False, "auto": not characters}[config.augmentation.flip]
+
+
+QUICK = Config(
+    optimizer=OptimizerConfig(
+        name="muon",
+        learning_rate=0.015,
+        momentum=0.9,
+        weight_decay=0.1,
+        schedule="one_cycle_linear",
+        warmup_fraction=0.2,
+    ),
+    training=TrainingConfig(
+        epochs=6, minimum_steps=1500, batch_size=128, monitor="validation_accuracy", xla=True
+    ),
+)
+BEST = replace(
+    QUICK,
+    split=SplitConfig(validation_fraction=0.05),
+    model=ModelConfig(widths=(16, 48, 96, 192), blocks=(0, 1, 1, 1), mirror_average=True),
+    augmentation=AugmentationConfig(shift=0.07, cutout=0.15),
+    loss=LossConfig(label_smoothing=0.1),
+    optimizer=replace(QUICK.optimizer, warmup_fraction=0.15),
+    training=replace(QUICK.training, epochs=20, minimum_steps=6000),
+)
 PRESETS = {"quick": QUICK, "best": BEST}

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 import data
-from apps.image_recognition.config import AugmentationConfig, Config
+from apps.image_recognition.config import AugmentationConfig, Config, mirrors
 from apps.image_recognition.preprocess import ImagePreprocess, inspect
 from shared.layers.image_decoding import decode_image
 from shared.training.app import Split
@@ -53,8 +53,19 @@ def load_split(
     return survey.splits.labels, getattr(survey.splits, split), survey.problems
 
 
-def _shift(factor: float) -> dict[str, object]:
-    return {"height_factor": factor, "width_factor": factor, "fill_mode": "nearest"}
+def _shift(share: float, preprocess: ImagePreprocess) -> dict[str, object]:
+    """By whole pixels: interpolation would blur small pictures."""
+    return {
+        "height_factor": max(share, 1 / preprocess.height),
+        "width_factor": max(share, 1 / preprocess.width),
+        "fill_mode": "nearest",
+        "interpolation": "nearest",
+    }
+
+
+def _erase(largest: float) -> dict[str, object]:
+    """In a quarter of the pictures: Keras draws the probability between 0 and `factor`."""
+    return {"factor": 0.5, "scale": (min(0.02, largest), largest), "fill_value": 0.0}
 
 
 def _rand_augment(wanted: AugmentationConfig, preprocess: ImagePreprocess) -> dict[str, object]:
@@ -113,22 +124,16 @@ def build_augmentation(
 ) -> Augmentation | None:
     """The random changes of training pictures, or None if all are off."""
     wanted = config.augmentation
-    flip = wanted.flip == "always" or (wanted.flip == "auto" and not are_characters(labels))
     available = (
-        (flip, keras.layers.RandomFlip, {"mode": "horizontal"}),
-        (wanted.shift, keras.layers.RandomTranslation, _shift(wanted.shift)),
+        (mirrors(config, labels), keras.layers.RandomFlip, {"mode": "horizontal"}),
+        (wanted.shift, keras.layers.RandomTranslation, _shift(wanted.shift, preprocess)),
         (wanted.rand_augment, keras.layers.RandAugment, _rand_augment(wanted, preprocess)),
-        (wanted.cutout, keras.layers.RandomErasing, {"scale": wanted.cutout, "fill_value": 0.0}),
+        (wanted.cutout, keras.layers.RandomErasing, _erase(wanted.cutout)),
         (wanted.mixup, keras.layers.MixUp, {"alpha": wanted.mixup}),
         (wanted.cutmix, keras.layers.CutMix, {"factor": wanted.cutmix}),
     )
     layers = [layer(**arguments) for is_on, layer, arguments in available if is_on]
     return Augmentation(layers) if layers else None
-
-
-def are_characters(labels: tuple[str, ...]) -> bool:
-    """Whether the classes are digits or letters, which mirroring would turn into others."""
-    return all(len(label) == 1 or label.isdecimal() for label in labels)
 
 
 def write_samples(split: Split, labels: tuple[str, ...], folder: Path) -> list[str]:

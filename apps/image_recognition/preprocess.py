@@ -12,7 +12,7 @@ from shared.layers.image_decoding import decode_image, inspect_image
 from shared.training.app import Survey
 
 ADAPT_EXAMPLES = 4096
-LARGEST_OWN_SIZE = 64
+SMALLEST_SIZE, LARGEST_SIZE = 16, 64
 DAMAGED = "corrupt: the image data is cut off or damaged"
 ONE_PIXEL = tf.io.encode_png(np.zeros((1, 1, 3), np.uint8)).numpy()
 
@@ -58,6 +58,9 @@ class ImagePreprocess(keras.layers.Layer):
         )
         self.standardize = keras.layers.Normalization(axis=-1, dtype="float32")
         self.standardize.build((None, height, width, channels))
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        """Makes nothing: all sizes are known before the first call, and `adapt` needs the state."""
 
     def adapt(self, images: tf.data.Dataset) -> None:
         """Measures mean and variance per channel over batches of uint8 pictures."""
@@ -165,6 +168,6 @@ def _choose_size(config: Config, survey: Survey) -> tuple[int, int]:
         return config.image.size, config.image.size
     heights, widths = survey.facts["height"], survey.facts["width"]
     uniform = np.ptp(heights) == 0 and np.ptp(widths) == 0
-    if uniform and max(heights[0], widths[0]) <= LARGEST_OWN_SIZE:
-        return int(heights[0]), int(widths[0])
-    return LARGEST_OWN_SIZE, LARGEST_OWN_SIZE
+    if uniform and max(heights[0], widths[0]) <= LARGEST_SIZE:
+        return max(int(heights[0]), SMALLEST_SIZE), max(int(widths[0]), SMALLEST_SIZE)
+    return LARGEST_SIZE, LARGEST_SIZE

@@ -16,6 +16,7 @@ from shared.export.warmup import replay_warmup
 
 ALLOWED_OPS = frozenset((Path(__file__).parent / "allowed_ops.txt").read_text().split())
 TOLERANCE = 1e-4
+LONGEST_REASON = 400
 # What calling a signature raises: in its kernels, or for inputs or a name that it does not have.
 FAILURES = (tf.errors.OpError, ValueError, TypeError, KeyError)
 
@@ -176,7 +177,7 @@ def _ask(
     try:
         answers = model.predict(**inputs)
     except FAILURES as error:
-        problems.append(f"serving_default fails on validation examples: {error}")
+        problems.append(f"serving_default fails on validation examples: {_shorten(error)}")
         return float("nan"), 0.0
     difference, agreement = compare_answers(answers, reference)
     if not difference <= TOLERANCE:
@@ -190,8 +191,14 @@ def _replay(folder: Path, model: ServedModel, problems: list[str]) -> int:
     try:
         return replay_warmup(folder, model)
     except (*FAILURES, DecodeError) as error:
-        problems.append(f"a warm-up request fails: {error}")
+        problems.append(f"a warm-up request fails: {_shorten(error)}")
         return 0
+
+
+def _shorten(error: Exception) -> str:
+    """The beginning of a message; TensorFlow's may quote whole files and the graph."""
+    text = str(error)
+    return text if len(text) <= LONGEST_REASON else f"{text[:LONGEST_REASON]}…"
 
 
 def _error(problems: list[str]) -> ExportError:

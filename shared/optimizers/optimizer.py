@@ -4,6 +4,7 @@ from typing import Any
 
 import keras
 
+from shared.optimizers.muon import Muon
 from shared.optimizers.schedules import build_schedule
 from shared.training.config import OptimizerConfig
 
@@ -11,12 +12,15 @@ OPTIMIZERS: dict[str, type[keras.Optimizer]] = {
     "sgd": keras.optimizers.SGD,
     "adam": keras.optimizers.Adam,
     "adamw": keras.optimizers.AdamW,
-    "muon": keras.optimizers.Muon,
+    "muon": Muon,
     "lion": keras.optimizers.Lion,
     "rmsprop": keras.optimizers.RMSprop,
     "adagrad": keras.optimizers.Adagrad,
     "nadam": keras.optimizers.Nadam,
 }
+
+# Learning rate of the parameters that Muon leaves to Adam, relative to that of its matrices.
+ADAM_TO_MUON = 0.25
 
 
 def build_optimizer(config: OptimizerConfig, total_steps: int) -> keras.Optimizer:
@@ -40,12 +44,14 @@ def build_optimizer(config: OptimizerConfig, total_steps: int) -> keras.Optimize
     }
     if config.average_decay:
         arguments["ema_momentum"] = config.average_decay
-    if config.name in ("sgd", "rmsprop"):
+    if config.name in ("sgd", "rmsprop", "muon"):
         arguments["momentum"] = config.momentum
     if config.name == "sgd":
         arguments["nesterov"] = config.nesterov and config.momentum > 0
     if config.name == "muon":
         arguments["adam_weight_decay"] = config.weight_decay
+        arguments["adam_lr_ratio"] = ADAM_TO_MUON
+        arguments["exclude_layers"] = ["logits"]
     optimizer = OPTIMIZERS[config.name](**arguments)
     if config.weight_decay:
         optimizer.exclude_from_weight_decay(var_names=["bias", "beta", "gamma"])

@@ -14,7 +14,7 @@ Fraction = Annotated[float, Interval(ge=0, lt=1)]
 Count = Annotated[int, Ge(1)]
 
 OptimizerName = Literal["sgd", "adam", "adamw", "muon", "lion", "rmsprop", "adagrad", "nadam"]
-ScheduleName = Literal["constant", "warmup_cosine", "one_cycle"]
+ScheduleName = Literal["constant", "warmup_cosine", "one_cycle", "one_cycle_linear"]
 LossName = Literal["cross_entropy", "mean_squared_error"]
 Precision = Literal["float32", "mixed_bfloat16", "mixed_float16"]
 
@@ -55,11 +55,11 @@ class OptimizerConfig(Checked):
     """How weights follow the gradient."""
 
     name: OptimizerName = "adamw"
-    """sgd is plain gradient descent, with momentum if given; the others are as Keras has them."""
+    """sgd is plain gradient descent, with momentum if given; muon covers convolutions, too."""
     learning_rate: Positive = 1e-3
     """Step size at the peak of the schedule."""
     momentum: Fraction = 0.9
-    """Share of the last update that is kept (sgd and rmsprop)."""
+    """Share of the last update that is kept (sgd, rmsprop and muon)."""
     nesterov: bool = True
     """Look ahead along the momentum (sgd)."""
     weight_decay: NotNegative = 0.0
@@ -96,8 +96,8 @@ class TrainingConfig(Checked):
     """Compile the training step with XLA."""
     cache_gigabytes: NotNegative = 2.0
     """Preprocessed training examples up to this size stay in memory; larger sets stream."""
-    checkpoint_seconds: Positive = 60.0
-    """Time between checkpoints within an epoch; one more is written at each epoch's end."""
+    checkpoint_seconds: Positive = 30.0
+    """Time between checkpoints, which --resume goes on from."""
 
 
 @dataclass(frozen=True)

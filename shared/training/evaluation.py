@@ -112,9 +112,12 @@ class _Relabelled:
         return self.indices[self.split.labels]
 
     def read(self, seed: int | None = None) -> "tf.data.Dataset":
-        indices = self.indices
+        # Imported here, so that --help is answered without loading TensorFlow.
+        import tensorflow as tf
+
+        indices = tf.constant(self.indices, tf.int64)
         return self.split.read(seed).map(
-            lambda example: {**example, "label": indices[example["label"]]}
+            lambda example: {**example, "label": tf.gather(indices, example["label"])}
         )
 
 

@@ -66,6 +66,7 @@ class Fit:
             },
         )
         self.best_weights: list[np.ndarray] = []
+        self.saved = time.monotonic()
 
     def run(self) -> Progress:
         """Trains to the last epoch or to early stopping, and leaves the best weights in the model.
@@ -85,12 +86,18 @@ class Fit:
             while progress.epoch < self.epochs and not progress.stopped:
                 self._train_epoch(progress, bar)
                 self._finish_epoch(progress)
-                self.checkpoints.save(progress, self.best_weights)
+                self._save_if_due(progress)
+        self.checkpoints.save(progress, self.best_weights)
         self.model.set_weights(self.best_weights)
         return progress
 
+    def _save_if_due(self, progress: Progress) -> None:
+        if time.monotonic() - self.saved > self.settings.checkpoint_seconds:
+            self.checkpoints.save(progress, self.best_weights)
+            self.saved = time.monotonic()
+
     def _train_epoch(self, progress: Progress, bar: ProgressBar) -> None:
-        saved = clock = time.monotonic()
+        clock = time.monotonic()
         seed = np.random.SeedSequence([self.seed, progress.epoch]).generate_state(1)[0]
         for inputs, targets in self.train.epoch(int(seed), skip=progress.step):
             metrics = self._step(inputs, targets)
@@ -100,9 +107,7 @@ class Fit:
                 progress.sums[name] = progress.sums.get(name, 0.0) + float(value)
             now = time.monotonic()
             progress.seconds, clock = progress.seconds + now - clock, now
-            if now - saved > self.settings.checkpoint_seconds:
-                self.checkpoints.save(progress, self.best_weights)
-                saved = now
+            self._save_if_due(progress)
             self._show(progress, metrics, bar)
 
     def _step(self, inputs: Any, targets: Any) -> dict[str, float]:

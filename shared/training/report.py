@@ -2,7 +2,7 @@
 
 import base64
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -119,7 +119,6 @@ def classification_sections(
     probabilities_before: np.ndarray,
     probabilities_after: np.ndarray,
     targets: np.ndarray,
-    history: Sequence[Mapping[str, float]] = (),
 ) -> list[Section]:
     """Makes the sections that every classifier shares.
 
@@ -128,23 +127,18 @@ def classification_sections(
         probabilities_before: float `(examples, classes)`, before calibration.
         probabilities_after: float `(examples, classes)`, after calibration, as exported.
         targets: int `(examples,)`, class indices.
-        history: Metrics by epoch, as `plots.learning_curves` takes them.
 
     Returns:
-        Learning curves (if there is a history), classes, confusion and calibration.
+        Classes, confusion and calibration.
 
     Raises:
         ValueError: If labels, probabilities and targets do not fit together.
     """
-    sections = [
+    return [
         _classes_section(labels, probabilities_after, targets),
         _confusion_section(labels, probabilities_after, targets),
         _calibration_section(probabilities_before, probabilities_after, targets),
     ]
-    if history:
-        curves = Section("Learning curves", figures=[plots.learning_curves(history)])
-        sections.insert(0, curves)
-    return sections
 
 
 def _classes_section(

@@ -29,7 +29,8 @@ def write_run_report(
         history: Training and validation metrics per epoch.
         problems: What the data check found.
     """
-    curves = Section("Learning curves", figures=[plots.learning_curves(history)])
+    drawn = [{name: row[name] for name in row if name != "seconds"} for row in history]
+    curves = Section("Learning curves", figures=[plots.learning_curves(drawn)])
     sections = [curves, *test.sections, *_problems_section(problems), _export_section(metrics)]
     write_report(
         Report(

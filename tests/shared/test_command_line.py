@@ -15,7 +15,9 @@ from shared.training.config import OptimizerConfig, TrainingConfig, to_dict
 REPOSITORY = Path(__file__).parents[2]
 PRESETS = {
     "quick": Config(training=TrainingConfig(epochs=2)),
-    "best": Config(training=TrainingConfig(epochs=50), model=ModelConfig(widths=(16, 32, 64))),
+    "best": Config(
+        training=TrainingConfig(epochs=50), model=ModelConfig(widths=(16, 32), blocks=(1, 1))
+    ),
 }
 
 
@@ -63,12 +65,13 @@ def test_nested_flags_reach_their_groups():
         "--optimizer.no_nesterov",
         "--training.xla",
         "--model.widths", "4", "8",
+        "--model.blocks", "1", "0",
         "--augmentation.flip", "never",
     ).config  # fmt: skip
     assert (config.data, config.seed) == ("mnist", 3)
     assert config.optimizer == OptimizerConfig(name="sgd", nesterov=False)
     assert config.training == TrainingConfig(epochs=2, xla=True)
-    assert config.model.widths == (4, 8)
+    assert config.model == ModelConfig(widths=(4, 8), blocks=(1, 0))
     assert config.augmentation.flip == "never"
 
 
@@ -122,7 +125,7 @@ def test_an_unknown_preset_is_refused_with_the_known_ones(capsys):
     ("flag", "suggestion"),
     [
         ("--optimizer.lerning_rate=1", "--optimizer.learning_rate"),
-        ("--epochs=1", "--training.epochs"),
+        ("--training.epoch=1", "--training.epochs"),
         ("--resum", "--resume"),
     ],
 )
@@ -142,7 +145,7 @@ def test_an_unknown_flag_is_refused_with_a_suggestion(capsys, flag, suggestion):
         (["--model.widths"], ["model", "widths is ()"]),
         (["--optimizer.learning_rate=fast"], ["--optimizer.learning_rate", "fast"]),
         (["--optimizer.name=adamant"], ["--optimizer.name", "adamant", "adamw"]),
-        (["--image.size=1"], ["--image.size 1 cannot be halved 1 times"]),
+        (["--model.widths=8"], ["--model.widths 1. Pass one number of each per stage"]),
     ],
 )
 def test_a_value_out_of_range_is_refused_by_its_field(capsys, words, expected):
@@ -179,7 +182,9 @@ def test_help_explains_every_flag(capsys, preset):
 def test_help_shows_the_defaults_of_the_preset(capsys):
     with pytest.raises(SystemExit):
         parse("--preset=best", "--help")
-    assert re.search(r"--training\.epochs INT.*?\(default: 50\)", capsys.readouterr().out, re.DOTALL)
+    assert re.search(
+        r"--training\.epochs INT.*?\(default: 50\)", capsys.readouterr().out, re.DOTALL
+    )
 
 
 @pytest.mark.parametrize("script", ["train", "evaluate", "predict"])

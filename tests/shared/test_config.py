@@ -3,14 +3,13 @@ import json
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from apps.image_recognition.config import (
     PRESETS,
     AugmentationConfig,
     Config,
-    ImageConfig,
     ModelConfig,
     SplitConfig,
 )
@@ -38,15 +37,16 @@ CONFIGS = st.builds(
         nesterov=st.booleans(),
     ),
     training=st.builds(TrainingConfig, epochs=st.integers(1), batch_size=st.integers(1)),
-    model=st.builds(ModelConfig, widths=st.lists(st.integers(1), min_size=1).map(tuple)),
-    image=st.just(ImageConfig()),
+    model=st.lists(st.integers(1), min_size=1).map(
+        lambda widths: ModelConfig(widths=tuple(widths), blocks=(1,) * len(widths))
+    ),
 )
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
     lambda values: (
         st.lists(values, max_size=3)
         | st.dictionaries(
-            st.sampled_from(["config", "seed", "image", "size", "model", "widths", "loss", "name"]),
+            st.sampled_from(["config", "seed", "image", "size", "model", "blocks", "loss", "name"]),
             values,
             max_size=4,
         )
@@ -109,11 +109,10 @@ def test_a_configuration_does_not_change():
         PRESETS["quick"].seed = 1
 
 
-def test_a_picture_too_small_for_the_stages_is_refused():
-    widths = (8, 8, 8)
-    Config(image=ImageConfig(size=4), model=ModelConfig(widths=widths))
-    with pytest.raises(ConfigError, match=r"--image\.size 3 .* Pass at least --image\.size 4"):
-        Config(image=ImageConfig(size=3), model=ModelConfig(widths=widths))
+def test_every_stage_needs_its_number_of_blocks():
+    Config(model=ModelConfig(widths=(8, 8, 8), blocks=(0, 1, 2)))
+    with pytest.raises(ConfigError, match=r"--model\.blocks has 2 numbers and --model\.widths 3"):
+        Config(model=ModelConfig(widths=(8, 8, 8), blocks=(0, 1)))
 
 
 def test_label_smoothing_goes_with_cross_entropy_only():
@@ -129,6 +128,7 @@ def test_presets_survive_a_file(preset):
     assert from_dict(Config, values) == PRESETS[preset]
 
 
+@settings(deadline=None)  # A busy machine is no failure.
 @given(CONFIGS)
 def test_every_configuration_survives_a_file(config):
     restored = from_dict(Config, json.loads(json.dumps(to_dict(config))))
@@ -169,10 +169,11 @@ def test_all_problems_of_a_dictionary_are_listed_at_once():
 
 def test_a_dictionary_with_an_impossible_combination_says_which():
     with pytest.raises(ConfigError) as caught:
-        from_dict(Config, {"image": {"size": 1}})
-    assert str(caught.value).strip().startswith("--image.size 1 cannot be halved 1 times")
+        from_dict(Config, {"model": {"widths": [8, 8], "blocks": [1]}})
+    assert str(caught.value).strip().startswith("--model.blocks has 1 numbers")
 
 
+@settings(deadline=None)  # A busy machine is no failure.
 @given(JSON)
 def test_any_json_is_a_configuration_or_a_configuration_error(values):
     try:
@@ -205,7 +206,7 @@ def test_a_file_that_holds_no_configuration_is_named(tmp_path, content):
 
 @pytest.mark.parametrize("wrap", [lambda values: values, lambda values: {"config": values}])
 def test_plain_and_exported_files_are_read(tmp_path, wrap):
-    config = Config(data="mnist", seed=7, model=ModelConfig(widths=(4, 8)))
+    config = Config(data="mnist", seed=7, model=ModelConfig(widths=(4, 8), blocks=(1, 1)))
     path = tmp_path / "config.json"
     path.write_text(json.dumps(wrap(to_dict(config))))
     assert read_config(Config, path) == config

@@ -81,7 +81,7 @@ def sections_of(labels: list[str]) -> list[Section]:
     logits = generator.normal(size=(200, len(labels)))
     logits[np.arange(200), targets] += 2
     before, after = softmax(2 * logits, axis=1), softmax(logits, axis=1)
-    return classification_sections(labels, before, after, targets, HISTORY)
+    return classification_sections(labels, before, after, targets)
 
 
 @pytest.fixture(scope="module")
@@ -196,11 +196,11 @@ def test_a_table_refuses_a_row_that_does_not_fit() -> None:
 def test_classification_sections_name_their_contents() -> None:
     sections = sections_of(["a", "b", "c"])
     titles = [section.title for section in sections]
-    assert titles == ["Learning curves", "Classes", "Confusion", "Calibration"]
-    assert [row[0] for row in sections[1].tables[0].rows] == ["a", "b", "c"]
+    assert titles == ["Classes", "Confusion", "Calibration"]
+    assert [row[0] for row in sections[0].tables[0].rows] == ["a", "b", "c"]
 
 
-def test_classification_sections_without_history_or_mistakes() -> None:
+def test_classification_sections_without_mistakes() -> None:
     sections = classification_sections(["a", "b"], np.eye(2), np.eye(2), np.arange(2))
     assert [section.title for section in sections] == ["Classes", "Confusion", "Calibration"]
     assert sections[1].tables == []

@@ -23,7 +23,7 @@ from shared.training.run_folder import open_run_folder, write_json
 
 CONFIG = replace(
     QUICK,
-    model=ModelConfig(widths=(8,), dropout=0.2),
+    model=ModelConfig(widths=(8,), blocks=(1,), dropout=0.2),
     augmentation=AugmentationConfig(mixup=0.2),
     optimizer=replace(QUICK.optimizer, average_decay=0.9),
     training=replace(

@@ -18,8 +18,8 @@ from shared.export.saved_model import ServedModel, write_details, write_saved_mo
 from shared.export.verification import (
     ALLOWED_OPS,
     TOLERANCE,
-    ExportError,
     Expected,
+    ExportError,
     Tensor,
     compare_answers,
     verify,
@@ -33,6 +33,7 @@ REFERENCE = {"label": np.array([b"low", b"low", b"high", b"high"], object), "sco
 OUTPUTS = {"label": Tensor("string"), "score": Tensor("float32")}
 EXPECTED = {"serving_default": Expected({"numbers": Tensor("float32")}, OUTPUTS)}
 GOOD_REQUEST = ("serving_default", {"numbers": NUMBERS[:1]})
+PICTURES = np.random.default_rng(0).integers(0, 256, (6, 8, 8, 1), np.uint8)
 OPEN_BATCH = tf.TensorSpec((None,), tf.float32, name="numbers")
 
 
@@ -42,6 +43,7 @@ def answer(numbers: tf.Tensor) -> dict[str, tf.Tensor]:
 
 def with_outputs(**changed: Callable[[tf.Tensor], tf.Tensor]) -> Callable[..., Any]:
     """`answer` with some outputs computed in another way."""
+
     def changed_answer(numbers: tf.Tensor) -> dict[str, tf.Tensor]:
         return answer(numbers) | {name: function(numbers) for name, function in changed.items()}
 
@@ -159,7 +161,10 @@ def test_a_signature_of_another_form(tmp_path, changes, expected):
             with_outputs(label=lambda x: tf.where(x > 3, "high", "low")),
             "only 75.00% of labels equal the trained model's",
         ),
-        (with_outputs(label=lambda x: tf.repeat("low", 3)), "only 0.00% of labels equal"),
+        (
+            with_outputs(label=lambda x: tf.fill([tf.size(x) - 1], "low")),
+            "only 0.00% of labels equal",
+        ),
         (
             with_outputs(score=lambda x: tf.ensure_shape(2 * x, (3,))[: tf.size(x)]),
             "serving_default fails on validation examples: ",
@@ -168,21 +173,8 @@ def test_a_signature_of_another_form(tmp_path, changes, expected):
     ids=["weights", "not_a_number", "rows_missing", "label", "labels_missing", "raises"],
 )
 def test_answers_that_are_not_those_of_the_trained_model(tmp_path, function, expected):
-    folder = write(tmp_path / "model", with_batch(function))
-    assert [problem[: len(expected)] for problem in problems_of(folder)][:1] == [expected]
-
-
-def with_batch(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Hides from the signature what shape the outputs really have."""
-
-    def call(numbers: tf.Tensor) -> dict[str, tf.Tensor]:
-        outputs = function(numbers)
-        return {
-            name: tf.reshape(value, tf.where(tf.size(numbers) < 0, [0], tf.shape(value)))
-            for name, value in outputs.items()
-        }
-
-    return call
+    folder = write(tmp_path / "model", function)
+    assert problems_of(folder)[0].startswith(expected)
 
 
 def test_a_difference_within_the_tolerance_is_none(tmp_path):
@@ -221,10 +213,9 @@ def test_a_function_for_xla(tmp_path):
     [
         ("unknown", {"numbers": NUMBERS}),
         ("serving_default", {"number": NUMBERS}),
-        ("serving_default", {"numbers": NUMBERS[:, None]}),
         ("serving_default", {"numbers": np.array([b"text"], object)}),
     ],
-    ids=["signature", "input", "rank", "dtype"],
+    ids=["signature", "input", "dtype"],
 )
 def test_a_warm_up_request_that_fails(tmp_path, request_):
     folder = write(tmp_path / "model", warmup=request_)
@@ -311,6 +302,7 @@ def untrained(image_run) -> Callable[[], Trained]:
 
     def make() -> Trained:
         preprocess = ImagePreprocess(8, 8, 1)
+        preprocess.adapt(tf.data.Dataset.from_tensors(PICTURES))
         labels = ("dark", "light")
         model = build_model(image_run.config, preprocess, labels)
         return Trained(image_run.config, labels, preprocess, model, {"temperature": 0.1})
@@ -319,8 +311,7 @@ def untrained(image_run) -> Callable[[], Trained]:
 
 
 def splits() -> data.Splits:
-    pictures = np.random.default_rng(0).integers(0, 256, (6, 8, 8, 1), np.uint8)
-    files = [tf.io.encode_png(picture).numpy() for picture in pictures]
+    files = [tf.io.encode_png(picture).numpy() for picture in PICTURES]
     split = from_bytes(files, [0, 1] * 3, [f"picture {n}" for n in range(6)])
     return data.Splits("pictures", ("dark", "light"), split, split, split)
 
@@ -345,7 +336,14 @@ def test_export_publishes_nothing_that_is_not(image_run, untrained, tmp_path):
         image_run.app, build_warmup=lambda files: [("pixels", {"image_bytes": files[:1]})]
     )
     with pytest.raises(ExportError, match=r"(?s)answers differ by .*a warm-up request fails"):
-        export(wrong, replace(trained, calibration={"temperature": 1.0}), served, splits(), {}, tmp_path)
+        export(
+            wrong,
+            replace(trained, calibration={"temperature": 1.0}),
+            served,
+            splits(),
+            {},
+            tmp_path,
+        )
     assert versions(tmp_path / "image_recognition") == []
     assert list((tmp_path / "image_recognition").iterdir()) == []
 
