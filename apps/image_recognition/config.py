@@ -53,7 +53,7 @@ class ModelConfig(Checked):
 
     widths: Annotated[tuple[Count, ...], MinLen(1)] = (8, 32, 64, 128)
     """Channels of each stage; every stage but the first halves height and width."""
-    blocks: tuple[int, ...] = (0, 1, 1, 0)
+    blocks: tuple[Annotated[int, Ge(0)], ...] = (0, 1, 1, 0)
     """Residual blocks of each stage."""
     activation: Activation = "relu"
     """Activation of every hidden layer."""

@@ -16,10 +16,9 @@ def averaged_weights(model: keras.Model) -> Iterator[None]:
     if not optimizer.use_ema:
         yield
         return
-    swap = keras.callbacks.SwapEMAWeights()
-    swap.set_model(model)
-    swap.on_test_begin()
+    weights = model.get_weights()
+    optimizer.finalize_variable_values(model.trainable_variables)
     try:
         yield
     finally:
-        swap.on_test_end()
+        model.set_weights(weights)

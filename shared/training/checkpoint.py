@@ -20,8 +20,9 @@ KEPT = 2
 # What `zipfile` and NumPy raise for flipped bits; RuntimeError if an unknown version or
 # encryption is read into them.
 DAMAGE = (
-    OSError, EOFError, RuntimeError, ValueError, KeyError, zipfile.BadZipFile, zlib.error
-)  # fmt: skip
+    *(OSError, EOFError, RuntimeError, ValueError, TypeError, KeyError),
+    *(zipfile.BadZipFile, zlib.error),
+)
 
 
 class CheckpointError(RuntimeError):
@@ -97,26 +98,31 @@ class Checkpoints:
         Returns:
             Its progress and best weights, or None if there is no checkpoint.
 
+        Newer ones that are damaged are renamed, so that they are not tried again.
+
         Raises:
             CheckpointError: There are checkpoints, but all are damaged or of another model.
         """
-        damaged = []
+        damaged: dict[Path, str] = {}
         for path in reversed(self.paths()):
             try:
-                arrays = _read(path)
-                return self._assign(arrays)
+                restored = self._assign(_read(path))
             except DAMAGE as error:
-                damaged.append(f"{path}: {error}")
+                damaged[path] = str(error)
                 CONSOLE.print(
                     f"warning: checkpoint {path} cannot be used ({error}); "
                     "falling back to the one before.",
                     markup=False,
                     soft_wrap=True,
                 )
+            else:
+                for unusable in damaged:
+                    unusable.rename(unusable.with_suffix(".damaged"))
+                return restored
         if damaged:
             raise CheckpointError(
                 "No checkpoint of this run can be used. Start a new run without --resume.\n  "
-                + "\n  ".join(damaged)
+                + "\n  ".join(f"{path}: {error}" for path, error in damaged.items())
             )
         return None
 

@@ -1,6 +1,7 @@
 """The configuration that every app shares: frozen dataclasses, checked when they are made."""
 
 import json
+import math
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
@@ -8,8 +9,8 @@ from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_t
 from annotated_types import Ge, Gt, Interval, Le, Lt, MinLen
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-Positive = Annotated[float, Gt(0)]
-NotNegative = Annotated[float, Ge(0)]
+Positive = Annotated[float, Interval(gt=0, lt=math.inf)]
+NotNegative = Annotated[float, Interval(ge=0, lt=math.inf)]
 Fraction = Annotated[float, Interval(ge=0, lt=1)]
 Count = Annotated[int, Ge(1)]
 
@@ -34,7 +35,7 @@ class Checked:
         problems = [
             f"{item.name} is {getattr(self, item.name)!r}, expected {expectation}"
             for item in fields(self)
-            for expectation in _broken(getattr(self, item.name), hints[item.name])
+            for expectation in _broken(getattr(self, item.name), hints[item.name])[:1]
         ]
         if problems:
             raise ConfigError("; ".join(problems) + ".")

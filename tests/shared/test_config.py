@@ -65,6 +65,7 @@ JSON = st.recursive(
         (TrainingConfig, "cache_gigabytes", -0.5, "at least 0"),
         (OptimizerConfig, "learning_rate", 0.0, "more than 0"),
         (OptimizerConfig, "learning_rate", math.nan, "more than 0"),
+        (OptimizerConfig, "learning_rate", math.inf, "less than inf"),
         (OptimizerConfig, "momentum", 1.0, "less than 1"),
         (OptimizerConfig, "average_decay", -0.1, "at least 0"),
         (LossConfig, "label_smoothing", 1.5, "less than 1"),
