@@ -119,6 +119,8 @@ def mirrors(config: Config, labels: tuple[str, ...]) -> bool:
 
 
 QUICK = Config(
+    augmentation=AugmentationConfig(cutout=0.15),
+    loss=LossConfig(label_smoothing=0.1),
     optimizer=OptimizerConfig(
         name="muon",
         learning_rate=0.015,
@@ -126,9 +128,10 @@ QUICK = Config(
         weight_decay=0.1,
         schedule="one_cycle_linear",
         warmup_fraction=0.2,
+        average_decay=0.98,
     ),
     training=TrainingConfig(
-        epochs=6, minimum_steps=1500, batch_size=128, monitor="validation_accuracy", xla=True
+        epochs=6, minimum_steps=900, batch_size=128, monitor="validation_accuracy", xla=True
     ),
 )
 BEST = replace(
@@ -136,7 +139,6 @@ BEST = replace(
     split=SplitConfig(validation_fraction=0.05),
     model=ModelConfig(widths=(16, 48, 96, 192), blocks=(0, 1, 1, 1), mirror_average=True),
     augmentation=AugmentationConfig(shift=0.07, cutout=0.15),
-    loss=LossConfig(label_smoothing=0.1),
     optimizer=replace(QUICK.optimizer, warmup_fraction=0.15),
     training=replace(QUICK.training, epochs=20, minimum_steps=6000),
 )
