@@ -131,15 +131,15 @@ QUICK = Config(
         average_decay=0.98,
     ),
     training=TrainingConfig(
-        epochs=6, minimum_steps=900, batch_size=128, monitor="validation_accuracy", xla=True
+        epochs=5, minimum_steps=900, batch_size=128, monitor="validation_accuracy", xla=True
     ),
 )
 BEST = replace(
     QUICK,
-    split=SplitConfig(validation_fraction=0.05),
+    split=SplitConfig(validation_fraction=0.02),
     model=ModelConfig(widths=(16, 48, 96, 192), blocks=(0, 1, 1, 1), mirror_average=True),
     augmentation=AugmentationConfig(shift=0.07, cutout=0.15),
     optimizer=replace(QUICK.optimizer, warmup_fraction=0.15),
-    training=replace(QUICK.training, epochs=20, minimum_steps=6000),
+    training=replace(QUICK.training, epochs=20, minimum_steps=6000, monitor="validation_loss"),
 )
 PRESETS = {"quick": QUICK, "best": BEST}

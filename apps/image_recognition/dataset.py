@@ -11,7 +11,7 @@ import tensorflow as tf
 import data
 from apps.image_recognition.config import AugmentationConfig, Config, mirrors
 from apps.image_recognition.preprocess import ImagePreprocess, inspect
-from shared.layers.image_decoding import decode_image
+from shared.layers.image_decoding import decode_inspected_image
 from shared.training.app import Split
 
 
@@ -87,7 +87,7 @@ def prepare(
     shape = (preprocess.height, preprocess.width, preprocess.channels)
 
     def prepare_example(example: dict[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
-        image = preprocess(decode_image(example["input"])[None])[0]
+        image = preprocess(decode_inspected_image(example["input"])[None])[0]
         return tf.ensure_shape(image, shape), tf.one_hot(example["label"], len(labels))
 
     return prepare_example

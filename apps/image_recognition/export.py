@@ -10,7 +10,7 @@ from apps.image_recognition.preprocess import decode
 from shared.export.verification import Expected, Tensor
 from shared.export.warmup import Request
 from shared.layers.image_decoding import decode_image
-from shared.metrics.calibration import fit_temperature
+from shared.metrics import classification_metrics, fit_temperature
 from shared.training.app import Trained
 from shared.training.batching import Batches
 
@@ -54,12 +54,18 @@ def build_signatures(
     return {"serving_default": serving_default, "pixels": pixels}
 
 
-def calibrate(model: keras.Model, validation: Batches) -> dict[str, float]:
-    """The temperature that makes the scores honest on validation pictures."""
+def calibrate(model: keras.Model, validation: Batches) -> tuple[dict[str, float], dict[str, float]]:
+    """Fits the temperature that makes the scores honest on validation pictures.
+
+    Returns:
+        `temperature`, and the validation metrics of the scores that it gives.
+    """
     pairs = [(model.predict_on_batch(images), targets) for images, targets in validation.epoch()]
     logits = np.concatenate([logits for logits, _ in pairs])
     targets = np.concatenate([np.argmax(targets, axis=-1) for _, targets in pairs])
-    return {"temperature": fit_temperature(logits, targets)}
+    temperature = fit_temperature(logits, targets)
+    probabilities = tf.nn.softmax(logits / temperature).numpy()
+    return {"temperature": temperature}, classification_metrics(probabilities, targets)
 
 
 def reference(trained: Trained[Config], inputs: np.ndarray) -> dict[str, np.ndarray]:

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from apps.image_recognition.config import Config
 from shared.export.isolation import isolate_rows
-from shared.layers.image_decoding import decode_image, inspect_image
+from shared.layers.image_decoding import decode_image, decode_inspected_image, inspect_image
 from shared.training.app import Survey
 
 ADAPT_EXAMPLES = 4096
@@ -85,7 +85,10 @@ class ImagePreprocess(keras.layers.Layer):
     def _resize_and_color(self, images: tf.Tensor) -> tf.Tensor:
         shape = tf.shape(images)
         rgb = tf.broadcast_to(tf.cast(images, tf.float32), tf.concat([shape[:3], [3]], axis=0))
-        resized = self.resize(tf.ensure_shape(rgb, (None, None, None, 3)))
+        rgb = tf.ensure_shape(rgb, (None, None, None, 3))
+        fits = tf.reduce_all(shape[1:3] == (self.height, self.width))
+        resized = tf.cond(fits, lambda: rgb, lambda: self.resize(rgb))
+        resized = tf.ensure_shape(resized, (None, self.height, self.width, 3))
         return tf.image.rgb_to_grayscale(resized) if self.channels == 1 else resized
 
 
@@ -102,8 +105,8 @@ def build_preprocess(config: Config, survey: Survey) -> ImagePreprocess:
     )
     preprocess = ImagePreprocess(height, width, 1 if grey else 3, config.image.fit)
     examples = survey.splits.train.read(config.seed).take(ADAPT_EXAMPLES)
-    images = examples.map(lambda example: decode_image(example["input"])[None], tf.data.AUTOTUNE)
-    preprocess.adapt(images)
+    files = examples.map(lambda example: example["input"])
+    preprocess.adapt(files.map(lambda file: decode_inspected_image(file)[None], tf.data.AUTOTUNE))
     return preprocess
 
 
@@ -120,7 +123,7 @@ def inspect(image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
         tf.errors.InvalidArgumentError: The image data behind the header is damaged.
     """
     header = inspect_image(image_bytes)
-    with tf.control_dependencies([decode_image(_readable(image_bytes, header["error"]))]):
+    with tf.control_dependencies([decode_inspected_image(_readable(image_bytes, header["error"]))]):
         return {
             name: tf.identity(header[name]) for name in ("error", "height", "width", "channels")
         }
@@ -142,7 +145,7 @@ def decode(image_bytes: tf.Tensor, preprocess: ImagePreprocess) -> tuple[tf.Tens
 
     def prepare(row: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         error = inspect_image(row)["error"]
-        image = preprocess(decode_image(_readable(row, error))[None])[0]
+        image = preprocess(decode_inspected_image(_readable(row, error))[None])[0]
         return tf.ensure_shape(image, shape), error
 
     (images, errors), valid = isolate_rows(prepare, image_bytes, outputs)

@@ -42,8 +42,7 @@ def inspect_image(image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
         orientation is 1.
     """
     header = read_header(image_bytes)
-    error = _first_error(image_bytes, header)
-    is_readable = (error == "") | tf.strings.regex_full_match(error, "too_large:.*")
+    is_readable, error = _judge(image_bytes, header)
 
     def field(value: tf.Tensor, otherwise: int) -> tf.Tensor:
         return tf.where(is_readable, tf.cast(tf.minimum(value, _INT32_MAX), tf.int32), otherwise)
@@ -77,11 +76,25 @@ def decode_image(image_bytes: tf.Tensor) -> tf.Tensor:
         tf.errors.InvalidArgumentError: if `inspect_image` finds an error, or the data behind the
             header are corrupt or cut off.
     """
-    header = inspect_image(image_bytes)
-    is_decodable = tf.debugging.Assert(header["error"] == "", [header["error"]])
+    error = inspect_image(image_bytes)["error"]
     # A graph is free to decode before it asserts, and to allocate what the header claims.
-    with tf.control_dependencies([is_decodable]):
-        image_bytes = tf.identity(image_bytes)
+    with tf.control_dependencies([tf.debugging.Assert(error == "", [error])]):
+        return decode_inspected_image(tf.identity(image_bytes))
+
+
+@tf.function(input_signature=[_FILE], autograph=False)
+def decode_inspected_image(image_bytes: tf.Tensor) -> tf.Tensor:
+    """`decode_image` for a file in which `inspect_image` found no error, without looking again.
+
+    Args:
+        image_bytes: string scalar. The whole file; one that was not inspected may take all memory.
+
+    Returns:
+        Uint8 `(height, width, 3)`, RGB.
+
+    Raises:
+        tf.errors.InvalidArgumentError: if the data behind the header are corrupt or cut off.
+    """
     pixels = tf.switch_case(
         identify_format(image_bytes),
         [
@@ -92,32 +105,37 @@ def decode_image(image_bytes: tf.Tensor) -> tf.Tensor:
             lambda: _decode_webp(image_bytes),
         ],
     )
-    return tf.ensure_shape(_apply_orientation(pixels, header["orientation"]), (None, None, 3))
+    return tf.ensure_shape(pixels, (None, None, 3))
 
 
-def _first_error(image_bytes: tf.Tensor, header: ImageHeader) -> tf.Tensor:
-    length = tf.strings.length(image_bytes)
-    sizes = (header.height, header.width, header.channels)
-    cut_off = "corrupt: the file ends in its header, after {} bytes"
-    no_pixels = "corrupt: the header claims {} x {} pixels (height x width) in {} channels"
-    too_large = "too_large: the header claims {} x {} pixels (height x width), the limit is {}"
+def _judge(image_bytes: tf.Tensor, header: ImageHeader) -> tuple[tf.Tensor, tf.Tensor]:
+    """Whether the header's sizes mean anything, and what is wrong with the file, or ""."""
+    length = tf.cast(tf.strings.length(image_bytes), tf.int64)
+    sizes = tf.stack((header.height, header.width, header.channels))
+    is_empty, is_cut_off = length == 0, header.end > length
+    is_refused, has_no_pixels = header.error != "", tf.reduce_min(sizes) == 0
     # Divided, because the product of two sizes of 32 bits may not fit into 64 with a sign.
     is_too_large = header.height > MAX_PIXELS // tf.maximum(header.width, 1)
-    problems = (
-        (length == 0, "empty: the file has no bytes"),
-        (header.end > tf.cast(length, tf.int64), tf.strings.format(cut_off, length)),
-        (header.error != "", header.error),
-        (tf.reduce_min(sizes) == 0, tf.strings.format(no_pixels, sizes)),
-        (is_too_large, tf.strings.format(too_large, (*sizes[:2], MAX_PIXELS))),
-    )
-    error = tf.constant("")
-    for is_present, reason in reversed(problems):
-        error = tf.where(is_present, reason, error)
-    return error
+    is_readable = ~(is_empty | is_cut_off | is_refused | has_no_pixels)
+
+    def explain() -> tf.Tensor:
+        cut_off = "corrupt: the file ends in its header, after {} bytes"
+        no_pixels = "corrupt: the header claims {} x {} pixels (height x width) in {} channels"
+        too_large = "too_large: the header claims {} x {} pixels (height x width), the limit is {}"
+        error = tf.strings.format(too_large, (sizes[0], sizes[1], MAX_PIXELS))
+        error = tf.where(has_no_pixels, tf.strings.format(no_pixels, tf.unstack(sizes)), error)
+        error = tf.where(is_refused, header.error, error)
+        error = tf.where(is_cut_off, tf.strings.format(cut_off, length), error)
+        return tf.where(is_empty, "empty: the file has no bytes", error)
+
+    # Putting it into words costs more than all the rest, and most files are good.
+    error = tf.cond(is_readable & ~is_too_large, lambda: tf.constant(""), explain)
+    return is_readable, error
 
 
 def _decode_jpeg(image_bytes: tf.Tensor) -> tf.Tensor:
-    return tf.io.decode_jpeg(image_bytes, channels=3, dct_method="INTEGER_ACCURATE")
+    pixels = tf.io.decode_jpeg(image_bytes, channels=3, dct_method="INTEGER_ACCURATE")
+    return _apply_orientation(pixels, read_header(image_bytes).orientation)
 
 
 def _decode_png(image_bytes: tf.Tensor) -> tf.Tensor:

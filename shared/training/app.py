@@ -92,6 +92,9 @@ class Trained(Generic[Config]):
     preprocess: keras.Layer
     model: keras.Model
     calibration: Mapping[str, float] = field(default_factory=dict)
+    """What was set after training, such as a temperature."""
+    validation: Mapping[str, float] = field(default_factory=dict)
+    """Metrics on the validation examples, with the calibration."""
 
 
 @dataclass(frozen=True)
@@ -128,8 +131,9 @@ class App(Generic[Config]):
     build_loss: Callable[[LossConfig], keras.losses.Loss]
     metrics: tuple[str, ...]
     """Names of the Keras metrics that are followed during training."""
-    calibrate: Callable[[keras.Model, Batches], dict[str, float]]
-    """Fits what is set on validation batches after training, such as a temperature."""
+    calibrate: Callable[[keras.Model, Batches], tuple[dict[str, float], dict[str, float]]]
+    """Fits what is set on validation batches after training, such as a temperature; gives it and
+    the validation metrics with it."""
     build_signatures: Callable[[Trained[Config]], dict[str, GenericFunction]]
     """Makes the serving graph: raw input to labels."""
     signatures: Mapping[str, Expected]

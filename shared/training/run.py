@@ -58,7 +58,7 @@ def run(app: App[Config], config: Config, options: RunOptions) -> dict[str, Any]
     test = app.evaluate(served, survey.splits.test)
     metrics: dict[str, Any] = {
         "test": test.metrics,
-        "validation": app.evaluate(served, survey.splits.validation).metrics,
+        "validation": trained.validation,
         "train_seconds": round(progress.seconds, 1),
         "epochs": progress.epoch,
         "parameters": trained.model.count_params(),
@@ -106,7 +106,7 @@ def train(
     )
     progress = fit.run()
     model = _in_float32(app, config, preprocess, labels, model)
-    return Trained(config, labels, preprocess, model, app.calibrate(model, validation)), progress
+    return Trained(config, labels, preprocess, model, *app.calibrate(model, validation)), progress
 
 
 def export(
