@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from typing import Annotated, Any
 
 import tyro
 
+from shared.environment import quiet_tensorflow
 from shared.serving.client import Model, RestModel, ServerError
 
 BATCH = 32
@@ -80,7 +80,7 @@ def read_files(paths: Sequence[str | Path]) -> tuple[list[bytes], list[str]]:
 def _open_model(app: str, arguments: PredictArguments) -> Model:
     if arguments.server:
         return RestModel(arguments.server, app)
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    quiet_tensorflow()
     # Imported here, so that --help and --server do not load TensorFlow.
     from shared.export.saved_model import ModelError, load_saved_model
 

@@ -1,7 +1,6 @@
 """Asking a served model every example, and `python -m apps.<app>.evaluate`."""
 
 import json
-import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import tyro
 
+from shared.environment import quiet_tensorflow
 from shared.training.app import App, Evaluation, Labels, Split
 from shared.training.command_line import refuse
 from shared.training.config import Config, ConfigError, read_config
@@ -84,7 +84,7 @@ def evaluate_main(
     """
     default = EvaluateArguments(data=tyro.MISSING, model=Path("saved_models") / app_name)
     arguments = tyro.cli(EvaluateArguments, default=default, description=description or "")
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    quiet_tensorflow()
     from shared.export.saved_model import ModelError
 
     app = build_app()

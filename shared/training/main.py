@@ -1,9 +1,9 @@
 """What a train script does: parse, run, print one JSON line."""
 
 import json
-import os
 from collections.abc import Callable, Mapping
 
+from shared.environment import quiet_tensorflow
 from shared.training.app import App
 from shared.training.command_line import parse_arguments, refuse
 from shared.training.config import Config, ConfigError
@@ -24,7 +24,7 @@ def main(
         description: The train script's docstring, for `--help`.
     """
     arguments = parse_arguments(presets, description or "")
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    quiet_tensorflow()
     from shared.export.verification import ExportError
     from shared.training.checkpoint import CheckpointError
     from shared.training.fit import NonFiniteLossError

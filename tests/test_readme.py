@@ -1,0 +1,71 @@
+"""What README says is so: results, concepts, the tree, the modules of its commands."""
+
+import json
+import re
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from apps import APPS
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+
+
+def section(title: str) -> str:
+    return README.split(f"## {title}\n")[1].split("\n## ")[0]
+
+
+def table(title: str) -> list[list[str]]:
+    rows = [line for line in section(title).splitlines() if line.startswith("|")]
+    return [[cell.strip() for cell in row.strip("|").split(" | ")] for row in rows[2:]]
+
+
+def percent(value: float) -> str:
+    return f"{100 * value:.2f}"
+
+
+@pytest.mark.parametrize("row", table("Results"), ids=lambda row: row[0])
+def test_results_are_those_of_the_records(row: list[str]) -> None:
+    _, accuracy, seconds, seeds, link = row
+    record = json.loads((ROOT / re.search(r"\((.+)\)", link)[1]).read_text())
+    measured, spent = record["test"]["accuracy"], record["command_seconds"]
+    spread = f" ± {percent(measured['std'])}" if measured["std"] is not None else ""
+    assert accuracy == f"{percent(measured['mean'])}{spread} %"
+    assert seconds == f"{spent['mean']:.0f}"
+    assert seeds == str(len(record["seeds"]))
+
+
+def test_every_record_is_in_the_table() -> None:
+    listed = {re.search(r"\((.+)\)", row[-1])[1] for row in table("Results")}
+    files = {str(path.relative_to(ROOT)) for path in ROOT.glob("apps/*/records/*.json")}
+    assert listed == files
+
+
+@pytest.mark.parametrize("row", table("From concept to code"), ids=lambda row: row[0])
+def test_concepts_live_where_the_table_says(row: list[str]) -> None:
+    _, code, where = row
+    if where.strip():
+        path, line = re.search(r"\((.+)#L(\d+)\)", where).groups()
+        assert code.strip("`") in (ROOT / path).read_text().splitlines()[int(line) - 1]
+
+
+def test_the_tree_names_every_module() -> None:
+    tree = section("The tree")
+    for path in ROOT.glob("[asd]*/**/*.py"):
+        if path.relative_to(ROOT).parts[0] in ("apps", "shared", "data"):
+            inside_reader = path.parent.name == "readers"
+            assert path.name == "__init__.py" or inside_reader or path.name in tree, path
+
+
+def test_commands_name_modules_that_exist() -> None:
+    modules = set(re.findall(r"python -m (apps\.[\w.]+)", README))
+    assert len(modules) >= 3
+    assert all(find_spec(module) for module in modules)
+
+
+@pytest.mark.parametrize("app", APPS)
+def test_every_app_has_its_commands(app: str) -> None:
+    for script in ("train", "predict", "evaluate"):
+        assert f"python -m apps.{app}.{script}" in README
