@@ -47,23 +47,45 @@ class ServedModel:
         return {name: value.numpy() for name, value in outputs.items()}
 
 
+class SessionModel:
+    """A SavedModel in a session, the way TensorFlow Serving runs it.
+
+    A server restores variables by the graph's restore op, TensorFlow's Python loader object by
+    object: a model can be whole in one and without variables in the other.
+
+    Args:
+        folder: The SavedModel.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.session = tf.compat.v1.Session(graph=tf.Graph())
+        with self.session.graph.as_default():
+            loaded = tf.compat.v1.saved_model.load(self.session, ["serve"], str(folder))
+        self.signatures = loaded.signature_def
+
+    def predict(self, signature: str = "serving_default", **inputs: Any) -> dict[str, np.ndarray]:
+        """Answers one batch, as `ServedModel.predict` does."""
+        found = self.signatures[signature]
+        fed = {found.inputs[name].name: value for name, value in inputs.items()}
+        return self.session.run({n: tensor.name for n, tensor in found.outputs.items()}, fed)
+
+
 def write_saved_model(
-    folder: Path,
-    signatures: Mapping[str, Signature],
-    resources: Sequence[Any],
+    folder: Path, signatures: Mapping[str, Signature], layers: Sequence[Any]
 ) -> None:
     """Writes a SavedModel.
 
-    One plain module owns every layer; Keras' own `model.export` gives unstable names and misses
-    the tables of layers that are not in the model.
+    The module owns the TensorFlow variables of the layers, not the layers: saved as they are,
+    Keras 3.15 layers have each variable twice, of which a session restores the one that the graph
+    does not read, and a compiled model brings its optimizer along.
 
     Args:
         folder: Where to write; must not exist or be empty.
         signatures: Functions by name, each with one input signature.
-        resources: Layers and models whose variables and tables the functions use.
+        layers: Layers and models whose variables the functions use.
     """
     module = tf.Module()
-    module.resources = list(resources)
+    module.owned = [variable.value for layer in layers for variable in layer.variables]
     tf.saved_model.save(module, str(folder), signatures=dict(signatures))
 
 

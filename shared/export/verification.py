@@ -11,7 +11,7 @@ import tensorflow as tf
 from google.protobuf.message import DecodeError
 from tensorflow.core.protobuf import saved_model_pb2
 
-from shared.export.saved_model import ServedModel, load_saved_model
+from shared.export.saved_model import ServedModel, SessionModel, load_saved_model
 from shared.export.warmup import replay_warmup
 
 ALLOWED_OPS = frozenset((Path(__file__).parent / "allowed_ops.txt").read_text().split())
@@ -54,6 +54,8 @@ def verify(
 ) -> dict[str, float]:
     """Holds a written SavedModel against the model that it was written from.
 
+    It is asked twice: loaded by TensorFlow's Python loader, and in a session, as a server runs it.
+
     Args:
         folder: The SavedModel, with warm-up requests.
         expected: Signatures that it must have.
@@ -75,13 +77,17 @@ def verify(
     problems = mismatches + _find_foreign_ops(graph)
     if mismatches:  # Asking signatures of another form would only fail, and say less.
         raise _error(problems)
-    difference, agreement = _ask(model, inputs, reference, problems)
-    count = _replay(folder, model, problems)
+    session = SessionModel(folder)
+    asked = [
+        _ask("loaded in Python", model, inputs, reference, problems),
+        _ask("in a session", session, inputs, reference, problems),
+    ]
+    count = _replay(folder, session, problems)
     if problems:
         raise _error(problems)
     return {
-        "max_abs_difference": difference,
-        "label_agreement": agreement,
+        "max_abs_difference": max(difference for difference, _ in asked),
+        "label_agreement": min(agreement for _, agreement in asked),
         "load_seconds": round(load_seconds, 3),
         "bytes": sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()),
         "warmup_requests": count,
@@ -169,7 +175,8 @@ def _find_foreign_ops(graph: Any) -> list[str]:
 
 
 def _ask(
-    model: ServedModel,
+    place: str,
+    model: ServedModel | SessionModel,
     inputs: Mapping[str, Any],
     reference: Mapping[str, np.ndarray],
     problems: list[str],
@@ -177,17 +184,17 @@ def _ask(
     try:
         answers = model.predict(**inputs)
     except FAILURES as error:
-        problems.append(f"serving_default fails on validation examples: {_shorten(error)}")
+        problems.append(f"{place}, serving_default fails on validation examples: {_shorten(error)}")
         return float("nan"), 0.0
     difference, agreement = compare_answers(answers, reference)
     if not difference <= TOLERANCE:
-        problems.append(f"answers differ by {difference:.3g} from the trained model's")
+        problems.append(f"{place}, answers differ by {difference:.3g} from the trained model's")
     if agreement < 1.0:
-        problems.append(f"only {agreement:.2%} of labels equal the trained model's")
+        problems.append(f"{place}, only {agreement:.2%} of labels equal the trained model's")
     return difference, agreement
 
 
-def _replay(folder: Path, model: ServedModel, problems: list[str]) -> int:
+def _replay(folder: Path, model: SessionModel, problems: list[str]) -> int:
     try:
         return replay_warmup(folder, model)
     except (*FAILURES, DecodeError) as error:

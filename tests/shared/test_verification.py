@@ -1,8 +1,10 @@
 import json
+import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -165,7 +167,9 @@ def test_a_signature_of_another_form(tmp_path, changes, expected):
 )
 def test_answers_that_are_not_those_of_the_trained_model(tmp_path, function, expected):
     folder = write(tmp_path / "model", function)
-    assert problems_of(folder)[0].startswith(expected)
+    problems = problems_of(folder)
+    for place in ("loaded in Python, ", "in a session, "):
+        assert any(problem.startswith(place + expected) for problem in problems), problems
 
 
 def test_a_difference_within_the_tolerance_is_none(tmp_path):
@@ -238,8 +242,35 @@ def test_all_problems_are_listed_at_once(tmp_path):
         label=lambda x: tf.fill(tf.shape(x), "low"),
     )
     problems = problems_of(write(tmp_path / "model", function, warmup=("unknown", {})))
-    beginnings = ("op Svd", "answers differ by 1", "only 50.00% of labels", "a warm-up request")
-    assert [p.startswith(b) for p, b in zip(problems, beginnings, strict=True)] == [True] * 4
+    beginnings = (
+        "op Svd",
+        "loaded in Python, answers differ by 1",
+        "loaded in Python, only 50.00% of labels",
+        "in a session, answers differ by 1",
+        "in a session, only 50.00% of labels",
+        "a warm-up request",
+    )
+    assert [p.startswith(b) for p, b in zip(problems, beginnings, strict=True)] == [True] * 6
+
+
+def test_a_model_that_only_the_python_loader_restores_is_found(tmp_path):
+    """Keras layers saved as they are: a session reads other variables than it restores."""
+    layer = keras.layers.Dense(1)
+    layer.build((None, 1))
+    module = tf.Module()
+    module.layer = layer
+
+    def by_layer(numbers: tf.Tensor) -> dict[str, tf.Tensor]:
+        return answer(numbers + 0 * layer(numbers[:, None])[:, 0])
+
+    folder = write(tmp_path / "model")
+    signature = tf.function(by_layer, input_signature=[OPEN_BATCH])
+    shutil.copytree(folder / "assets.extra", tmp_path / "extra")
+    tf.saved_model.save(module, str(folder), signatures={"serving_default": signature})
+    shutil.copytree(tmp_path / "extra", folder / "assets.extra", dirs_exist_ok=True)
+    problems = problems_of(folder)
+    assert problems[0].startswith("in a session, serving_default fails")
+    assert not any(problem.startswith("loaded in Python") for problem in problems)
 
 
 def test_problems_of_two_signatures_and_an_op_are_listed_at_once(tmp_path):
