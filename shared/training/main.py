@@ -36,6 +36,8 @@ def main(
         result = run(app, arguments.config, arguments.options)
     except mendable as error:
         refuse(str(error))
-    except (NonFiniteLossError, CheckpointError, ExportError) as error:
+    except (NonFiniteLossError, CheckpointError, ExportError, OSError) as error:
         raise SystemExit(f"error: {error}") from error
+    except KeyboardInterrupt as error:
+        raise SystemExit("interrupted; --resume goes on from the last checkpoint") from error
     print(json.dumps(result))
