@@ -61,12 +61,14 @@ class SessionModel:
         self.session = tf.compat.v1.Session(graph=tf.Graph())
         with self.session.graph.as_default():
             loaded = tf.compat.v1.saved_model.load(self.session, ["serve"], str(folder))
-        self.signatures = loaded.signature_def
+        # A protocol buffer's map would answer unknown names with an empty signature.
+        self.signatures = dict(loaded.signature_def)
 
     def predict(self, signature: str = "serving_default", **inputs: Any) -> dict[str, np.ndarray]:
         """Answers one batch, as `ServedModel.predict` does."""
         found = self.signatures[signature]
-        fed = {found.inputs[name].name: value for name, value in inputs.items()}
+        tensors = dict(found.inputs)
+        fed = {tensors[name].name: value for name, value in inputs.items()}
         return self.session.run({n: tensor.name for n, tensor in found.outputs.items()}, fed)
 
 

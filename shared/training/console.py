@@ -17,7 +17,7 @@ from rich.table import Table
 from shared.training.app import Problem
 
 LISTED_PROBLEMS = 20
-CONSOLE = Console(stderr=True, highlight=False)
+CONSOLE = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 def progress_bar() -> Progress:
