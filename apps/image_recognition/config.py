@@ -119,6 +119,7 @@ def mirrors(config: Config, labels: tuple[str, ...]) -> bool:
 
 
 QUICK = Config(
+    model=ModelConfig(mirror_average=True),
     augmentation=AugmentationConfig(cutout=0.15),
     loss=LossConfig(label_smoothing=0.1),
     optimizer=OptimizerConfig(
@@ -131,7 +132,7 @@ QUICK = Config(
         average_decay=0.98,
     ),
     training=TrainingConfig(
-        epochs=5, minimum_steps=900, batch_size=128, monitor="validation_accuracy", xla=True
+        epochs=4, minimum_steps=500, batch_size=128, monitor="validation_accuracy"
     ),
 )
 BEST = replace(
@@ -140,6 +141,8 @@ BEST = replace(
     model=ModelConfig(widths=(16, 48, 96, 192), blocks=(0, 1, 1, 1), mirror_average=True),
     augmentation=AugmentationConfig(shift=0.07, cutout=0.15),
     optimizer=replace(QUICK.optimizer, warmup_fraction=0.15),
-    training=replace(QUICK.training, epochs=20, minimum_steps=6000, monitor="validation_loss"),
+    training=replace(
+        QUICK.training, epochs=20, minimum_steps=6000, monitor="validation_loss", xla=True
+    ),
 )
 PRESETS = {"quick": QUICK, "best": BEST}
