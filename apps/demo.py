@@ -19,7 +19,7 @@ def demo() -> None:
     """
     table = Table(title="Quartet", title_justify="left")
     for column in ("app", "data", "test metric", "seconds", "SavedModel"):
-        table.add_column(column)
+        table.add_column(column, overflow="fold")
     for app in APPS:
         table.add_row(*_row(app))
     Console().print(table)
