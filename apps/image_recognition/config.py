@@ -76,8 +76,8 @@ class AugmentationConfig(Checked):
     """Largest erased area, as a share of the picture."""
     mixup: NotNegative = 0.0
     """Blend pictures in pairs: alpha of the beta distribution (0 = off)."""
-    cutmix: NotNegative = 0.0
-    """Paste a part of one picture into another: alpha of the beta distribution (0 = off)."""
+    cutmix: Annotated[float, Interval(ge=0, le=1)] = 0.0
+    """Paste a part of one picture into another: upper end of the mixing weight (0 = off)."""
     rand_augment: Annotated[int, Interval(ge=0, le=10)] = 0
     """Further random changes of colour and geometry per picture (0 = off)."""
 

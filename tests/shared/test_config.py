@@ -72,6 +72,7 @@ JSON = st.recursive(
         (SplitConfig, "validation_fraction", 0.0, "more than 0"),
         (SplitConfig, "test_fraction", 0.5, "less than 0.5"),
         (AugmentationConfig, "rand_augment", 11, "at most 10"),
+        (AugmentationConfig, "cutmix", 1.5, "at most 1"),
         (ModelConfig, "widths", (8, 0, -1), "each at least 1"),
         (ModelConfig, "widths", (), "1 or more of them"),
         (Config, "seed", 2**32, f"less than {2**32}"),
