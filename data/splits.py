@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -53,12 +53,14 @@ class Split:
         ids: str `(size,)`, what a person needs to find each example.
         rows: int64 `(size,)`, sorted positions of the examples in the source.
         source: Reads the inputs at given rows.
+        annotations: Further columns `(size, …)` by name, such as the slots of sentences.
     """
 
     labels: np.ndarray
     ids: np.ndarray
     rows: np.ndarray
     source: Source
+    annotations: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     @property
     def size(self) -> int:
@@ -73,15 +75,18 @@ class Split:
 
         Returns:
             A dataset of known cardinality, of `{"input": tf.string, "label": tf.int64,
-            "id": tf.string}` scalars, where the input is the bytes of a file.
+            "id": tf.string}` scalars, where the input is the bytes of a file or a text, and of
+            the row of each annotation under its name.
         """
         rows = tf.constant(self.rows, tf.int64)
-        labels = tf.constant(self.labels, tf.int64)
-        ids = _string_tensor(list(self.ids))
+        columns = {name: tf.constant(column) for name, column in self.annotations.items()}
+        columns["label"] = tf.constant(self.labels, tf.int64)
+        columns["id"] = _string_tensor(list(self.ids))
 
         def example(element: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
             position = tf.searchsorted(rows, element["row"][tf.newaxis])[0]
-            return {"input": element["input"], "label": labels[position], "id": ids[position]}
+            values = {name: column[position] for name, column in columns.items()}
+            return {"input": element["input"], **values}
 
         return self.source(self.rows, seed).map(example, num_parallel_calls=tf.data.AUTOTUNE)
 
@@ -95,7 +100,10 @@ class Split:
             The split of these examples.
         """
         chosen = np.sort(np.arange(self.size)[positions])
-        return Split(self.labels[chosen], self.ids[chosen], self.rows[chosen], self.source)
+        annotations = {name: column[chosen] for name, column in self.annotations.items()}
+        return Split(
+            self.labels[chosen], self.ids[chosen], self.rows[chosen], self.source, annotations
+        )
 
     def without(self, ids: Collection[str]) -> Split:
         """Leaves examples out.
@@ -131,18 +139,25 @@ class Splits:
     problems: tuple[Problem, ...] = ()
 
 
-def from_bytes(inputs: Sequence[bytes], labels: Sequence[int], ids: Sequence[str]) -> Split:
-    """Makes a split of file bytes that are held in memory.
+def from_bytes(
+    inputs: Sequence[bytes],
+    labels: Sequence[int],
+    ids: Sequence[str],
+    annotations: Mapping[str, np.ndarray] | None = None,
+) -> Split:
+    """Makes a split of file bytes or UTF-8 texts that are held in memory.
 
     Args:
-        inputs: Content of each file.
+        inputs: Content of each file, or each text.
         labels: Class index of each file.
         ids: What a person needs to find each example.
+        annotations: Further columns `(size, …)` by name.
 
     Returns:
         A split whose seeded orders are exact permutations.
     """
-    return _from_strings(tf.constant(inputs, tf.string, (len(inputs),)), labels, ids, tf.identity)
+    split = _from_strings(tf.constant(inputs, tf.string, (len(inputs),)), labels, ids, tf.identity)
+    return replace(split, annotations=annotations or {})
 
 
 def from_files(paths: Sequence[str], labels: Sequence[int]) -> Split:
@@ -210,7 +225,12 @@ def concatenate(parts: Sequence[Split]) -> Split:
         return functools.reduce(tf.data.Dataset.concatenate, datasets)
 
     labels = [label for part in parts for label in part.labels]
-    return _all_rows(labels, [name for part in parts for name in part.ids], source)
+    split = _all_rows(labels, [name for part in parts for name in part.ids], source)
+    annotations = {
+        name: np.concatenate([part.annotations[name] for part in parts])
+        for name in parts[0].annotations
+    }
+    return replace(split, annotations=annotations)
 
 
 def _read_part(part: Split, start: int, rows: np.ndarray, seed: int | None) -> tf.data.Dataset:
