@@ -10,6 +10,7 @@ from shared.training.config import (
     ConfigError,
     Count,
     Fraction,
+    HoldOutConfig,
     LossConfig,
     NotNegative,
     OptimizerConfig,
@@ -36,13 +37,9 @@ class ImageConfig(Checked):
 
 
 @dataclass(frozen=True)
-class SplitConfig(Checked):
+class SplitConfig(HoldOutConfig):
     """How missing splits are made, and what is accepted as data."""
 
-    validation_fraction: Annotated[float, Interval(gt=0, lt=0.5)] = 0.1
-    """Share of the training examples for validation, where the data has no such split."""
-    test_fraction: Annotated[float, Interval(gt=0, lt=0.5)] = 0.2
-    """Share of all examples for testing, where the data has no such split."""
     max_unreadable: Fraction = 0.05
     """Largest share of unreadable files in a split that is left out rather than refused."""
 

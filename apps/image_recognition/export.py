@@ -54,13 +54,15 @@ def build_signatures(
     return {"serving_default": serving_default, "pixels": pixels}
 
 
-def calibrate(model: keras.Model, validation: Batches) -> tuple[dict[str, float], dict[str, float]]:
+def calibrate(
+    trained: Trained[Config], validation: Batches
+) -> tuple[dict[str, float], dict[str, float]]:
     """Fits the temperature that makes the scores honest on validation pictures.
 
     Returns:
         `temperature`, and the validation metrics of the scores that it gives.
     """
-    pairs = [(model.predict_on_batch(images), targets) for images, targets in validation.epoch()]
+    pairs = [(trained.model.predict_on_batch(images), targets) for images, targets in validation.epoch()]
     logits = np.concatenate([logits for logits, _ in pairs])
     targets = np.concatenate([np.argmax(targets, axis=-1) for _, targets in pairs])
     temperature = fit_temperature(logits, targets)

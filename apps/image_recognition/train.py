@@ -10,7 +10,6 @@ def build_app() -> App[Config]:
     # Imported here, so that --help and wrong flags are answered without loading TensorFlow.
     from apps.image_recognition import dataset, evaluate, export, model, preprocess
     from data import DataError
-    from shared.losses import build_classification_loss
 
     return App(
         name="image_recognition",
@@ -22,7 +21,7 @@ def build_app() -> App[Config]:
         prepare=dataset.prepare,
         build_augmentation=dataset.build_augmentation,
         build_model=model.build_model,
-        build_loss=build_classification_loss,
+        build_loss=model.build_loss,
         metrics=("accuracy",),
         calibrate=export.calibrate,
         signatures=export.SIGNATURES,

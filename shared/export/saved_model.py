@@ -88,7 +88,9 @@ def write_saved_model(
     """
     module = tf.Module()
     module.owned = [variable.value for layer in layers for variable in layer.variables]
-    tf.saved_model.save(module, str(folder), signatures=dict(signatures))
+    # Gradients are of no use to a server, and own ones would have to be saved with what they capture.
+    options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
+    tf.saved_model.save(module, str(folder), signatures=dict(signatures), options=options)
 
 
 def write_details(folder: Path, details: Mapping[str, Any], labels: Sequence[str]) -> None:

@@ -2,3 +2,4 @@
 
 from shared.losses.classification import SoftmaxMeanSquaredError as SoftmaxMeanSquaredError
 from shared.losses.classification import build_classification_loss as build_classification_loss
+from shared.losses.tagging import TaggingLikelihood as TaggingLikelihood

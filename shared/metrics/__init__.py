@@ -13,10 +13,22 @@ from shared.metrics.classification import (
     most_confused,
     per_class,
 )
+from shared.metrics.rejection import choose_rejection_threshold
+from shared.metrics.spans import (
+    Span,
+    SpanScores,
+    bio_spans,
+    span_scores,
+    understanding_metrics,
+)
 
 __all__ = [
     "ClassScores",
     "Reliability",
+    "Span",
+    "SpanScores",
+    "bio_spans",
+    "choose_rejection_threshold",
     "classification_metrics",
     "confusion",
     "expected_calibration_error",
@@ -24,4 +36,6 @@ __all__ = [
     "most_confused",
     "per_class",
     "reliability",
+    "span_scores",
+    "understanding_metrics",
 ]

@@ -25,13 +25,16 @@ Labels = tuple[str, ...]
 
 
 class Split(Protocol):
-    """Raw examples: elements `{"input", "label", "id"}`, as `data.Split` has them."""
+    """Raw examples: elements `{"input", "label", "id"}` and annotations, as `data.Split` has."""
 
     @property
     def size(self) -> int: ...
 
     @property
     def labels(self) -> np.ndarray: ...
+
+    @property
+    def annotations(self) -> Mapping[str, np.ndarray]: ...
 
     def read(self, seed: int | None = None) -> tf.data.Dataset: ...
 
@@ -124,14 +127,16 @@ class App(Generic[Config]):
     build_preprocess: Callable[[Config, Survey], keras.Layer]
     """Makes the layer from raw input to model input, adapted to the training examples."""
     prepare: Callable[[Config, keras.Layer, Labels], Prepare]
-    """Makes the map from one raw example to the model's `(input, target)`."""
+    """Makes the map from one raw example to the model's `(input, target)`; arrays of unknown
+    length are batched by length and padded, inputs with 0 and targets with -1."""
     build_augmentation: Callable[[Config, keras.Layer, Labels], keras.Layer | None]
     """Makes the layer that changes a training batch `(inputs, targets)`, or None."""
     build_model: Callable[[Config, keras.Layer, Labels], keras.Model]
-    build_loss: Callable[[LossConfig], keras.losses.Loss]
+    build_loss: Callable[[LossConfig, keras.Model], Any]
+    """Makes the loss, or losses by output; some are functions of the model's weights."""
     metrics: tuple[str, ...]
     """Names of the Keras metrics that are followed during training."""
-    calibrate: Callable[[keras.Model, Batches], tuple[dict[str, float], dict[str, float]]]
+    calibrate: Callable[[Trained[Config], Batches], tuple[dict[str, float], dict[str, float]]]
     """Fits what is set on validation batches after training, such as a temperature; gives it and
     the validation metrics with it."""
     build_signatures: Callable[[Trained[Config]], dict[str, GenericFunction]]
@@ -148,5 +153,9 @@ class App(Generic[Config]):
     """Metrics, mistakes and report sections of a served model on one split."""
     write_samples: Callable[[Split, Labels, Path], list[str]]
     """Gives a few inputs for `predict`, as files written to a folder or as words."""
+    validate: Callable[[keras.Model, Batches], Mapping[str, float]] | None = None
+    """Further validation metrics after every epoch, from the model and validation batches."""
+    validation_metrics: tuple[str, ...] = ()
+    """Their names."""
     user_errors: tuple[type[Exception], ...] = ()
     """Errors that the user can mend: shown without a traceback."""

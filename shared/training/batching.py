@@ -8,8 +8,9 @@ import numpy as np
 import tensorflow as tf
 
 from shared.training.app import Split
+from shared.training.sequence_batching import SequenceBatches
 
-Prepare = Callable[[dict[str, tf.Tensor]], tuple[tf.Tensor, tf.Tensor]]
+Prepare = Callable[[dict[str, tf.Tensor]], tuple[Any, Any]]
 
 
 class Batches(Protocol):
@@ -74,13 +75,17 @@ class StreamedBatches:
     def examples(self) -> int:
         return self.split.size
 
-    def epoch(
-        self, seed: int | None = None, skip: int = 0
-    ) -> Iterator[tuple[tf.Tensor, tf.Tensor]]:
+    def epoch(self, seed: int | None = None, skip: int = 0) -> Iterator[tuple[Any, Any]]:
         examples = self.split.read(seed).skip(skip * self.batch_size)
         drop = seed is not None and self.examples >= self.batch_size
         prepared = examples.map(self.prepare, tf.data.AUTOTUNE, deterministic=True)
-        return iter(prepared.batch(self.batch_size, drop_remainder=drop).prefetch(2))
+        inputs, targets = prepared.element_spec
+        batches = prepared.padded_batch(
+            self.batch_size,
+            padding_values=(_padding(inputs, 0), _padding(targets, -1)),
+            drop_remainder=drop,
+        )
+        return iter(batches.prefetch(2))
 
 
 def build_batches(
@@ -90,20 +95,44 @@ def build_batches(
 
     Args:
         split: Raw examples.
-        prepare: In-graph map from a raw example to `(input, target)` of static shapes.
+        prepare: In-graph map from a raw example to `(input, target)`. Arrays of unknown length,
+            as those of sentences have, are padded: inputs with 0, targets with -1.
         batch_size: Examples per batch.
         cache_gigabytes: Largest size of the preprocessed examples that is kept in memory.
 
     Returns:
-        Batches with the same content and the same contract either way.
+        Batches with the same content and the same contract either way; in memory, sequences of
+        like length share a batch.
     """
     prepared = split.read(None).map(prepare, tf.data.AUTOTUNE, deterministic=True)
     specs = tf.nest.flatten(prepared.element_spec)
+    if not all(spec.shape.is_fully_defined() for spec in specs):
+        return _sequence_batches(split, prepare, prepared, batch_size, cache_gigabytes)
     example_bytes = sum(spec.shape.num_elements() * spec.dtype.size for spec in specs)
     if split.size * example_bytes > cache_gigabytes * 1e9:
         return StreamedBatches(split, prepare, batch_size)
     inputs, targets = _arrays(prepared, split.size)
     return CachedBatches(inputs, targets, batch_size)
+
+
+def _sequence_batches(
+    split: Split,
+    prepare: Prepare,
+    prepared: tf.data.Dataset,
+    batch_size: int,
+    cache_gigabytes: float,
+) -> Batches:
+    rows, size = [], 0
+    for element in prepared.as_numpy_iterator():
+        rows.append(tf.nest.flatten(element))
+        size += sum(array.nbytes for array in rows[-1])
+        if size > cache_gigabytes * 1e9:
+            return StreamedBatches(split, prepare, batch_size)
+    return SequenceBatches(rows, prepared.element_spec, batch_size)
+
+
+def _padding(specs: Any, value: int) -> Any:
+    return tf.nest.map_structure(lambda spec: tf.constant(value, spec.dtype), specs)
 
 
 def _arrays(prepared: tf.data.Dataset, size: int) -> list[np.ndarray]:

@@ -102,6 +102,16 @@ class TrainingConfig(Checked):
 
 
 @dataclass(frozen=True)
+class HoldOutConfig(Checked):
+    """How missing splits are made."""
+
+    validation_fraction: Annotated[float, Interval(gt=0, lt=0.5)] = 0.1
+    """Share of the training examples for validation, where the data has no such split."""
+    test_fraction: Annotated[float, Interval(gt=0, lt=0.5)] = 0.2
+    """Share of all examples for testing, where the data has no such split."""
+
+
+@dataclass(frozen=True)
 class RunConfig(Checked):
     """What every app's configuration has; an app adds its own groups."""
 

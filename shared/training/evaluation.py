@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -52,8 +52,22 @@ def answer_split(model: "ServedModel", split: Split, input_name: str) -> Answers
         parts.append(model.predict(**{input_name: batch["input"]}))
         labels.append(batch["label"])
         ids += [name.decode("utf-8", "replace") for name in batch["id"]]
-    outputs = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    outputs = {name: _concatenate([part[name] for part in parts]) for name in parts[0]}
     return Answers(outputs, np.concatenate(labels), ids)
+
+
+def _concatenate(parts: Sequence[np.ndarray]) -> np.ndarray:
+    """Joins batches; those of fewer columns are padded as the signatures pad: "", -1 or 0."""
+    if parts[0].ndim == 1:
+        return np.concatenate(parts)
+    padding = {"O": b"", "i": -1}.get(parts[0].dtype.kind, 0)
+    width = max(part.shape[1] for part in parts)
+    return np.concatenate(
+        [
+            np.pad(part, ((0, 0), (0, width - part.shape[1])), constant_values=padding)
+            for part in parts
+        ]
+    )
 
 
 @dataclass(frozen=True)
@@ -110,6 +124,10 @@ class _Relabelled:
     @property
     def labels(self) -> np.ndarray:
         return self.indices[self.split.labels]
+
+    @property
+    def annotations(self) -> Mapping[str, np.ndarray]:
+        return self.split.annotations
 
     def read(self, seed: int | None = None) -> "tf.data.Dataset":
         # Imported here, so that --help is answered without loading TensorFlow.

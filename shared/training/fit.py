@@ -17,6 +17,8 @@ from shared.training.checkpoint import Checkpoints, Progress
 from shared.training.config import RunConfig, TrainingConfig
 from shared.training.console import CONSOLE, format_metrics, progress_bar
 
+Validate = Callable[[keras.Model, Batches], Mapping[str, float]]
+
 SMALLER_IS_BETTER = ("loss", "error", "wer", "cer", "perplexity")
 
 
@@ -35,6 +37,7 @@ class Fit:
         folder: Where checkpoints are kept; training goes on from the newest one there.
         augmentation: Layer over `(inputs, targets)` for training batches.
         class_weights: float array `(classes,)` that weighs the loss of each example.
+        validate: Gives further validation metrics of the model after every epoch.
     """
 
     def __init__(
@@ -46,6 +49,7 @@ class Fit:
         folder: Path,
         augmentation: keras.Layer | None = None,
         class_weights: np.ndarray | None = None,
+        validate: Validate | None = None,
     ) -> None:
         self.model = model
         self.train = train
@@ -53,6 +57,7 @@ class Fit:
         self.settings = config.training
         self.seed = config.seed
         self.class_weights = class_weights
+        self.validate = validate or (lambda model, batches: {})
         self.steps = steps_per_epoch(train)
         self.epochs = total_epochs(config.training, self.steps)
         self.augment = _compile_augmentation(augmentation)
@@ -113,7 +118,9 @@ class Fit:
     def _step(self, inputs: Any, targets: Any) -> dict[str, float]:
         weights = None
         if self.class_weights is not None:
-            weights = self.class_weights[np.argmax(targets, axis=-1)]
+            # The label is the first of several targets by name.
+            label = tf.nest.flatten(targets)[0]
+            weights = self.class_weights[np.argmax(label, axis=-1)]
         if self.augment is not None:
             inputs, targets = self.augment(inputs, targets)
         return self.model.train_on_batch(inputs, targets, weights, return_dict=True)
@@ -131,6 +138,7 @@ class Fit:
         row = {name: total / progress.step for name, total in progress.sums.items()}
         with averaged_weights(self.model):
             values = evaluate(self.model, self.validation)
+            values |= self.validate(self.model, self.validation)
             row.update({f"validation_{name}": value for name, value in values.items()})
             self._keep_best(progress, row)
         progress.epoch, progress.step, progress.sums = progress.epoch + 1, 0, {}
@@ -167,7 +175,7 @@ def evaluate(model: keras.Model, batches: Batches) -> dict[str, float]:
     sums: dict[str, float] = {}
     for inputs, targets in batches.epoch():
         for name, value in model.test_on_batch(inputs, targets, return_dict=True).items():
-            sums[name] = sums.get(name, 0.0) + float(value) * len(targets)
+            sums[name] = sums.get(name, 0.0) + float(value) * len(tf.nest.flatten(targets)[0])
     return {name: total / batches.examples for name, total in sums.items()}
 
 

@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -102,11 +103,14 @@ def train(
         config,
         folder.checkpoints,
         app.build_augmentation(config, preprocess, labels),
-        _class_weights(survey.splits.train.labels) if config.training.class_weights else None,
+        _class_weights(survey.splits) if config.training.class_weights else None,
+        app.validate,
     )
     progress = fit.run()
     model = _in_float32(app, config, preprocess, labels, model)
-    return Trained(config, labels, preprocess, model, *app.calibrate(model, validation)), progress
+    trained = Trained(config, labels, preprocess, model)
+    calibration, metrics = app.calibrate(trained, validation)
+    return replace(trained, calibration=calibration, validation=metrics), progress
 
 
 def export(
@@ -151,21 +155,24 @@ def _build_batches(
 
 
 def _compile(app: App[Config], config: Config, model: keras.Model, steps: int) -> None:
-    names = [f"validation_{name}" for name in ("loss", *app.metrics)]
+    names = [f"validation_{name}" for name in ("loss", *app.metrics, *app.validation_metrics)]
     if config.training.monitor not in names:
         raise ConfigError(
             f"--training.monitor is {config.training.monitor!r}, expected one of {names}."
         )
     model.compile(
         optimizer=build_optimizer(config.optimizer, steps * total_epochs(config.training, steps)),
-        loss=app.build_loss(config.loss),
+        loss=app.build_loss(config.loss, model),
         metrics=list(app.metrics),
         jit_compile=config.training.xla,
     )
 
 
-def _class_weights(labels: np.ndarray) -> np.ndarray:
-    return compute_class_weight("balanced", classes=np.unique(labels), y=labels).astype("float32")
+def _class_weights(splits: Splits) -> np.ndarray:
+    weights = np.ones(len(splits.labels), np.float32)
+    seen = np.unique(splits.train.labels)
+    weights[seen] = compute_class_weight("balanced", classes=seen, y=splits.train.labels)
+    return weights
 
 
 def _in_float32(

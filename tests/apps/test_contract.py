@@ -16,7 +16,7 @@ PUBLIC = {
     "config": ["Config", "PRESETS"],
     "dataset": ["load", "load_split", "prepare", "build_augmentation", "write_samples"],
     "preprocess": ["build_preprocess"],
-    "model": ["build_model"],
+    "model": ["build_model", "build_loss"],
     "train": ["build_app"],
     "evaluate": ["evaluate"],
     "export": ["SIGNATURES", "build_signatures", "calibrate", "reference", "build_warmup"],
