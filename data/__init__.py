@@ -3,6 +3,7 @@
 from data.catalogue import NAMES, load, load_all
 from data.checks import Survey, check_readable, survey
 from data.splits import DataError, Problem, Split, Splits
+from data.utterance_checks import check_utterances, survey_utterances
 
 __all__ = [
     "NAMES",
@@ -12,7 +13,9 @@ __all__ = [
     "Splits",
     "Survey",
     "check_readable",
+    "check_utterances",
     "load",
     "load_all",
     "survey",
+    "survey_utterances",
 ]

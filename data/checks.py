@@ -30,7 +30,8 @@ class Survey:
     Args:
         splits: The data set without its unreadable examples.
         problems: All errors and warnings.
-        facts: What `inspect` measured, `(size of splits.train,)` each, in stored order.
+        facts: What was measured in the training examples; of images what `inspect` gives,
+            `(size of splits.train,)` each, in stored order.
     """
 
     splits: Splits
@@ -73,8 +74,7 @@ def survey(splits: Splits, inspect: Inspect, *, max_unreadable: float = 0.05) ->
         `raise_errors` for that once the warnings have been shown.
     """
     scans = {
-        name: _scan(name, split, inspect, max_unreadable)
-        for name, split in _by_name(splits).items()
+        name: _scan(name, split, inspect, max_unreadable) for name, split in by_name(splits).items()
     }
     train, validation, test = (scan.split for scan in scans.values())
     kept = replace(splits, train=train, validation=validation, test=test)
@@ -108,7 +108,8 @@ def check_readable(split: Split, inspect: Inspect) -> tuple[Split, list[Problem]
     return scan.split, scan.problems
 
 
-def _by_name(splits: Splits) -> dict[str, Split]:
+def by_name(splits: Splits) -> dict[str, Split]:
+    """The three splits, by name, in the order in which they are used."""
     return {"train": splits.train, "validation": splits.validation, "test": splits.test}
 
 
@@ -155,7 +156,7 @@ def _inspect_all(split: Split, inspect: Inspect) -> dict[str, np.ndarray]:
 def _class_problems(splits: Splits) -> Iterator[Problem]:
     counts = {
         name: np.bincount(split.labels, minlength=len(splits.labels))
-        for name, split in _by_name(splits).items()
+        for name, split in by_name(splits).items()
     }
     train = counts["train"]
     if np.count_nonzero(train) == 1:
@@ -175,18 +176,25 @@ def _class_problems(splits: Splits) -> Iterator[Problem]:
         yield Problem("warning", "test", message)
     if (train == 1).any():
         yield Problem("warning", "train", f"classes of one example: {_names(splits, train == 1)}")
-    yield from _imbalance(splits, train)
+    yield from imbalance("class", splits.labels, train)
 
 
-def _imbalance(splits: Splits, counts: np.ndarray) -> Iterator[Problem]:
+def imbalance(noun: str, labels: Sequence[str], counts: np.ndarray) -> Iterator[Problem]:
+    """Warns if one label has more than ten times the training examples of another.
+
+    Args:
+        noun: What a label is called.
+        labels: The labels in index order.
+        counts: int `(labels,)`, the number of training examples of each.
+    """
     if not counts.any():
         return
-    largest = counts.argmax()
-    smallest = np.where(counts > 0, counts, counts.max() + 1).argmin()
+    largest = int(counts.argmax())
+    smallest = int(np.where(counts > 0, counts, counts.max() + 1).argmin())
     if counts[largest] > _MAX_IMBALANCE * counts[smallest]:
         message = (
-            f"the class {splits.labels[largest]!r} has {counts[largest]} examples, "
-            f"{splits.labels[smallest]!r} only {counts[smallest]}; weight the classes or add some"
+            f"the {noun} {labels[largest]!r} has {counts[largest]} examples, "
+            f"{labels[smallest]!r} only {counts[smallest]}; weight them or add some"
         )
         yield Problem("warning", "train", message)
 
@@ -202,7 +210,7 @@ def _label_conflicts(train: _Scan) -> Iterator[Problem]:
     same_input = train.fingerprints[first] == train.fingerprints[second]
     conflicts = np.flatnonzero(same_input & (labels[first] != labels[second]))
     pairs = [(ids[first[i]], f"the same file as {ids[second[i]]}") for i in conflicts]
-    yield from _at_most(pairs, "train", "with another label")
+    yield from at_most(pairs, "train", "with another label")
 
 
 def _leaks(scans: Mapping[str, _Scan]) -> Iterator[Problem]:
@@ -214,12 +222,22 @@ def _leaks(scans: Mapping[str, _Scan]) -> Iterator[Problem]:
             (later.split.ids[j], f"the same file as {earlier.split.ids[i]}")
             for i, j in sorted(zip(first, second, strict=True), key=lambda pair: pair[1])
         ]
-        yield from _at_most(pairs, later_name, f"in both {earlier_name} and {later_name}")
+        yield from at_most(pairs, later_name, f"in both {earlier_name} and {later_name}")
 
 
-def _at_most(pairs: Sequence[tuple[str, str]], where: str, what: str) -> Iterator[Problem]:
+def at_most(
+    pairs: Sequence[tuple[str, str]], where: str, what: str, noun: str = "files"
+) -> Iterator[Problem]:
+    """Warns of the first ten, and counts the others.
+
+    Args:
+        pairs: The id of each example, and what is said of it.
+        where: The split to count the others for.
+        what: What is said of all.
+        noun: What the examples are.
+    """
     for name, message in pairs[:_MAX_NAMED]:
         yield Problem("warning", name, f"{message}, {what}")
     if len(pairs) > _MAX_NAMED:
         more = len(pairs) - _MAX_NAMED
-        yield Problem("warning", where, f"{more} more files {what}")
+        yield Problem("warning", where, f"{more} more {noun} {what}")

@@ -13,6 +13,9 @@ from data.splits import Split, from_bytes
 OUT_OF_SCOPE = "out_of_scope"
 """The intent of sentences that none of the others covers."""
 
+_COLUMNS = ("slot_names", "slot_starts", "slot_ends")
+_BATCH = 1024
+
 
 class Slot(NamedTuple):
     """A part of a text that has a name.
@@ -78,24 +81,21 @@ def read_utterances(split: Split, labels: Sequence[str]) -> list[Utterance]:
     Returns:
         One utterance per example; `where` is its id, `split` is not known here and left as it is.
     """
+    batches = split.source(split.rows, None).batch(_BATCH).as_numpy_iterator()
+    texts = (text.decode() for batch in batches for text in batch["input"])
+    columns = (split.annotations[name] for name in _COLUMNS)
     return [
-        Utterance(
-            text=example["input"].decode(),
-            intent=labels[example["label"]],
-            slots=tuple(
-                Slot(name.decode(), int(start), int(end))
-                for name, start, end in zip(
-                    example["slot_names"],
-                    example["slot_starts"],
-                    example["slot_ends"],
-                    strict=True,
-                )
-                if name
-            ),
-            where=example["id"].decode("utf-8", "replace"),
-        )
-        for example in split.read().as_numpy_iterator()
+        Utterance(text, labels[label], _slots(*slots), where=where)
+        for text, label, where, *slots in zip(texts, split.labels, split.ids, *columns, strict=True)
     ]
+
+
+def _slots(names: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> tuple[Slot, ...]:
+    return tuple(
+        Slot(name.decode(), int(start), int(end))
+        for name, start, end in zip(names, starts, ends, strict=True)
+        if name
+    )
 
 
 def _split(utterances: Sequence[Utterance], labels: Sequence[str], width: int) -> Split:

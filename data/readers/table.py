@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 from data.readers import SPLIT_NAMES, LabelledFile
+from data.readers.lines import Report, delimited_rows, json_rows, read_text
 from data.splits import DataError, Problem
 
 SUFFIXES = (".csv", ".tsv", ".jsonl")
@@ -17,7 +15,6 @@ SUFFIXES = (".csv", ".tsv", ".jsonl")
 _COLUMNS = ("path", "label", "split")
 _REQUIRED = ("path", "label")
 
-Report = Callable[[int, str], None]
 Rows = Iterator[tuple[int, dict[str, str]]]
 
 
@@ -54,56 +51,17 @@ def read_table(table: Path) -> list[LabelledFile]:
 
 
 def _rows(table: Path, report: Report) -> Rows:
-    content = table.read_bytes()
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        report(line, f"not UTF-8 text ({error.reason}); save the table as UTF-8")
+    text = read_text(table, report)
+    if text is None:
         return iter(())
     if table.suffix.lower() == ".jsonl":
         return _json_rows(text, report)
-    return _delimited_rows(text, "\t" if table.suffix.lower() == ".tsv" else ",", report)
-
-
-def _delimited_rows(text: str, delimiter: str, report: Report) -> Rows:
-    records = _records(text, delimiter, report)
-    _, heading = next(records, (1, []))
-    columns = [column.strip().lower() for column in heading]
-    missing = [column for column in _REQUIRED if column not in columns]
-    if missing:
-        separator = "tabs" if delimiter == "\t" else "commas"
-        report(1, f"no column {' or '.join(missing)} among {columns}, separated by {separator}")
-        return
-    for line, values in records:
-        if len(values) == len(columns):
-            yield line, dict(zip(columns, values, strict=True))
-        else:
-            report(line, f"{len(values)} values for {len(columns)} columns; quote what needs it")
-
-
-def _records(text: str, delimiter: str, report: Report) -> Iterator[tuple[int, list[str]]]:
-    """Gives each record that is not blank with the line on which it starts."""
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    line = 1
-    try:
-        for values in reader:
-            if values:
-                yield line, values
-            line = reader.line_num + 1
-    except csv.Error as error:
-        report(line, f"cannot be parsed from here on: {error}")
+    delimiter = "\t" if table.suffix.lower() == ".tsv" else ","
+    return delimited_rows(text, delimiter, _REQUIRED, report)
 
 
 def _json_rows(text: str, report: Report) -> Rows:
-    for line, record in enumerate(text.split("\n"), start=1):
-        if not record.strip():
-            continue
-        try:
-            row = json.loads(record)
-        except (ValueError, RecursionError) as error:
-            report(line, f"not JSON: {error}")
-            continue
+    for line, row in json_rows(text, report):
         fault = _json_fault(row)
         if fault:
             report(line, fault)

@@ -7,7 +7,7 @@ import tensorflow_datasets as tfds
 from PIL import Image
 
 import data
-from data import catalogue
+from data import public_images
 
 FASHION_MNIST = Path(tfds.core.constants.DATA_DIR).expanduser() / "fashion_mnist"
 
@@ -63,7 +63,7 @@ def test_digits():
     example = next(splits.test.read().as_numpy_iterator())
     image = tf.io.decode_png(example["input"]).numpy()
     row = int(example["id"].decode().removeprefix("digits/all/"))
-    expected = catalogue.read_digits().labels[row]
+    expected = public_images.read_digits().labels[row]
     assert image.shape == (8, 8, 1)
     assert image.max() == 255
     assert example["label"] == expected
@@ -109,7 +109,7 @@ def test_unknown_kinds_are_refused():
 @pytest.fixture(params=["memory", "stream"])
 def shapes(request, tmp_path, monkeypatch):
     if request.param == "stream":
-        monkeypatch.setattr(catalogue, "_MAX_EXAMPLES_IN_MEMORY", 10)
+        monkeypatch.setattr(public_images, "_MAX_EXAMPLES_IN_MEMORY", 10)
     return data.load("tfds:shapes", data_dir=str(tmp_path))
 
 

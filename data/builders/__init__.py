@@ -1,0 +1,1 @@
+"""Public sets that TensorFlow Datasets does not have, as builders for it."""

@@ -1,0 +1,1 @@
+"""ATIS: questions about flights."""

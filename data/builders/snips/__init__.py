@@ -1,0 +1,1 @@
+"""SNIPS: requests to a voice assistant."""
