@@ -1,6 +1,5 @@
 """The serving graph: file bytes or pixels in, label strings out."""
 
-import keras
 import numpy as np
 import tensorflow as tf
 
@@ -62,7 +61,9 @@ def calibrate(
     Returns:
         `temperature`, and the validation metrics of the scores that it gives.
     """
-    pairs = [(trained.model.predict_on_batch(images), targets) for images, targets in validation.epoch()]
+    pairs = [
+        (trained.model.predict_on_batch(images), targets) for images, targets in validation.epoch()
+    ]
     logits = np.concatenate([logits for logits, _ in pairs])
     targets = np.concatenate([np.argmax(targets, axis=-1) for _, targets in pairs])
     temperature = fit_temperature(logits, targets)

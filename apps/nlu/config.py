@@ -97,9 +97,7 @@ class Config(RunConfig):
 
 
 QUICK = Config(
-    optimizer=OptimizerConfig(
-        name="adam", learning_rate=2e-3, clip_norm=5.0, warmup_fraction=0.05
-    ),
+    optimizer=OptimizerConfig(name="adam", learning_rate=2e-3, clip_norm=5.0, warmup_fraction=0.05),
     training=TrainingConfig(
         epochs=8, minimum_steps=1500, batch_size=32, monitor="validation_sentence_accuracy"
     ),

@@ -1,10 +1,12 @@
 """Where sentences come from, and how training sentences are varied."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 import data
@@ -13,6 +15,7 @@ from apps.nlu.preprocess import TextPreprocess
 from shared.layers.tokenizer import token_boundaries
 from shared.layers.vocabulary import UNKNOWN
 from shared.training.app import Split
+from shared.training.sequence_batching import Row
 
 
 def load(config: Config) -> data.Survey:
@@ -117,12 +120,72 @@ class WordDropout(keras.layers.Layer):
         return {**inputs, "words": words}, targets
 
 
+@dataclass(frozen=True)
+class SlotSwap:
+    """Puts other words of the training set into slots: those of another slot of the same name.
+
+    Args:
+        share: Chance of each slot to be changed.
+    """
+
+    share: float
+
+    def __call__(self, rows: Sequence[Row], generator: np.random.Generator) -> list[Row]:
+        """Rows are `[characters, words, intent, slots]`, as `prepare` makes them."""
+        spans = [_find_spans(tags) for *_, tags in rows]
+        values: dict[int, list[tuple[int, int, int]]] = {}
+        for index, row_spans in enumerate(spans):
+            for tag, start, end in row_spans:
+                values.setdefault(tag, []).append((index, start, end))
+        return [
+            self._swap(rows, index, row_spans, values, generator) if row_spans else rows[index]
+            for index, row_spans in enumerate(spans)
+        ]
+
+    def _swap(
+        self,
+        rows: Sequence[Row],
+        index: int,
+        spans: Sequence[tuple[int, int, int]],
+        values: Mapping[int, Sequence[tuple[int, int, int]]],
+        generator: np.random.Generator,
+    ) -> Row:
+        pieces, position = [], 0
+        for tag, start, end in spans:
+            if generator.random() < self.share:
+                choice = values[tag][generator.integers(len(values[tag]))]
+                pieces += [(index, position, start), choice]
+                position = end
+        pieces.append((index, position, None))
+        characters, words, tags = (
+            np.concatenate([rows[row][column][first:last] for row, first, last in pieces])
+            for column in (0, 1, 3)
+        )
+        return [characters, words, rows[index][2], tags]
+
+
+def _find_spans(tags: np.ndarray) -> list[tuple[int, int, int]]:
+    """First tag, start and end of each slot among tag indices."""
+    spans = []
+    for start in np.flatnonzero(tags % 2 == 1):
+        inside = tags[start + 1 :] == tags[start] + 1
+        length = len(inside) if inside.all() else int(np.argmin(inside))
+        spans.append((int(tags[start]), int(start), int(start) + 1 + length))
+    return spans
+
+
 def build_augmentation(
     config: Config, preprocess: TextPreprocess, labels: tuple[str, ...]
 ) -> WordDropout | None:
     """The random changes of training sentences, or None if they are off."""
     share = config.augmentation.word_dropout
     return WordDropout(preprocess.counts.tolist(), share) if share else None
+
+
+def build_variation(config: Config) -> SlotSwap | None:
+    """The change of whole training sentences, or None if it is off."""
+    share = config.augmentation.swapped_slots
+    return SlotSwap(share) if share else None
 
 
 def write_samples(split: Split, labels: tuple[str, ...], folder: Path) -> list[str]:

@@ -216,9 +216,7 @@ def _select(values: tf.Tensor, chosen: tf.Tensor, padding: Any) -> tf.Tensor:
     return to_dense(tf.ragged.boolean_mask(values, chosen), 1, padding)
 
 
-def _reference_slots(
-    texts: Sequence[str], tags: Sequence[Sequence[str]]
-) -> dict[str, np.ndarray]:
+def _reference_slots(texts: Sequence[str], tags: Sequence[Sequence[str]]) -> dict[str, np.ndarray]:
     """The slots of tagged texts, as a reader would find them."""
     found = [
         [(name, bounds[first][0], bounds[last - 1][1]) for name, first, last in bio_spans(row)]

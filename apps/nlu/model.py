@@ -17,9 +17,7 @@ from shared.losses import TaggingLikelihood, build_classification_loss
 from shared.training.config import LossConfig
 
 
-def build_model(
-    config: Config, preprocess: TextPreprocess, labels: tuple[str, ...]
-) -> keras.Model:
+def build_model(config: Config, preprocess: TextPreprocess, labels: tuple[str, ...]) -> keras.Model:
     """A network for intent and slots at once.
 
     Words are embedded and joined by features of their characters (Kim et al.,
@@ -40,9 +38,7 @@ def build_model(
     """
     settings = config.model
     words = keras.Input((None,), dtype="int32", name="words")
-    characters = keras.Input(
-        (None, preprocess.word_characters), dtype="int32", name="characters"
-    )
+    characters = keras.Input((None, preprocess.word_characters), dtype="int32", name="characters")
     mask = ops.not_equal(words, 0)
     x = _encode(settings, preprocess, words, characters, mask)
     sentence = AttentionPooling(name="attention")(x, mask=mask)

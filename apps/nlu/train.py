@@ -20,6 +20,7 @@ def build_app() -> App[Config]:
         build_preprocess=preprocess.build_preprocess,
         prepare=dataset.prepare,
         build_augmentation=dataset.build_augmentation,
+        build_variation=dataset.build_variation,
         build_model=model.build_model,
         build_loss=model.build_loss,
         metrics=(),

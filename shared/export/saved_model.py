@@ -88,7 +88,7 @@ def write_saved_model(
     """
     module = tf.Module()
     module.owned = [variable.value for layer in layers for variable in layer.variables]
-    # Gradients are of no use to a server, and own ones would have to be saved with what they capture.
+    # No server needs gradients, and own ones would have to be saved with all that they capture.
     options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
     tf.saved_model.save(module, str(folder), signatures=dict(signatures), options=options)
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from shared.export.warmup import Request
     from shared.training.batching import Batches, Prepare
     from shared.training.report import Section
+    from shared.training.sequence_batching import Vary
 
 Labels = tuple[str, ...]
 
@@ -153,6 +154,8 @@ class App(Generic[Config]):
     """Metrics, mistakes and report sections of a served model on one split."""
     write_samples: Callable[[Split, Labels, Path], list[str]]
     """Gives a few inputs for `predict`, as files written to a folder or as words."""
+    build_variation: Callable[[Config], Vary | None] | None = None
+    """Makes the function that changes whole training sequences anew in each epoch, or None."""
     validate: Callable[[keras.Model, Batches], Mapping[str, float]] | None = None
     """Further validation metrics after every epoch, from the model and validation batches."""
     validation_metrics: tuple[str, ...] = ()

@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from shared.training.app import Split
-from shared.training.sequence_batching import SequenceBatches
+from shared.training.sequence_batching import Row, SequenceBatches, Vary
 
 Prepare = Callable[[dict[str, tf.Tensor]], tuple[Any, Any]]
 
@@ -89,7 +89,11 @@ class StreamedBatches:
 
 
 def build_batches(
-    split: Split, prepare: Prepare, batch_size: int, cache_gigabytes: float
+    split: Split,
+    prepare: Prepare,
+    batch_size: int,
+    cache_gigabytes: float,
+    vary: Vary | None = None,
 ) -> Batches:
     """Batches from memory if the preprocessed examples fit there, else streamed.
 
@@ -99,6 +103,7 @@ def build_batches(
             as those of sentences have, are padded: inputs with 0, targets with -1.
         batch_size: Examples per batch.
         cache_gigabytes: Largest size of the preprocessed examples that is kept in memory.
+        vary: Changes the examples of each shuffled epoch; only for sequences in memory.
 
     Returns:
         Batches with the same content and the same contract either way; in memory, sequences of
@@ -107,7 +112,7 @@ def build_batches(
     prepared = split.read(None).map(prepare, tf.data.AUTOTUNE, deterministic=True)
     specs = tf.nest.flatten(prepared.element_spec)
     if not all(spec.shape.is_fully_defined() for spec in specs):
-        return _sequence_batches(split, prepare, prepared, batch_size, cache_gigabytes)
+        return _sequence_batches(split, prepare, prepared, batch_size, cache_gigabytes, vary)
     example_bytes = sum(spec.shape.num_elements() * spec.dtype.size for spec in specs)
     if split.size * example_bytes > cache_gigabytes * 1e9:
         return StreamedBatches(split, prepare, batch_size)
@@ -121,14 +126,16 @@ def _sequence_batches(
     prepared: tf.data.Dataset,
     batch_size: int,
     cache_gigabytes: float,
+    vary: Vary | None,
 ) -> Batches:
-    rows, size = [], 0
+    rows: list[Row] = []
+    size = 0
     for element in prepared.as_numpy_iterator():
         rows.append(tf.nest.flatten(element))
         size += sum(array.nbytes for array in rows[-1])
         if size > cache_gigabytes * 1e9:
             return StreamedBatches(split, prepare, batch_size)
-    return SequenceBatches(rows, prepared.element_spec, batch_size)
+    return SequenceBatches(rows, prepared.element_spec, batch_size, vary=vary)
 
 
 def _padding(specs: Any, value: int) -> Any:

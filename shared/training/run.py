@@ -145,12 +145,13 @@ def export(
 def _build_batches(
     app: App[Config], config: Config, survey: Survey, preprocess: keras.Layer
 ) -> tuple[Batches, Batches]:
-    settings = config.training
     prepare = app.prepare(config, preprocess, survey.splits.labels)
-    splits = survey.splits
+    vary = app.build_variation(config) if app.build_variation else None
+    gigabytes = config.training.cache_gigabytes
+    train, validation = survey.splits.train, survey.splits.validation
     return (
-        build_batches(splits.train, prepare, settings.batch_size, settings.cache_gigabytes),
-        build_batches(splits.validation, prepare, PREDICTION_BATCH, settings.cache_gigabytes),
+        build_batches(train, prepare, config.training.batch_size, gigabytes, vary),
+        build_batches(validation, prepare, PREDICTION_BATCH, gigabytes),
     )
 
 

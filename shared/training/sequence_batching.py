@@ -44,7 +44,10 @@ class SequenceBatches:
     def epoch(self, seed: int | None = None, skip: int = 0) -> Iterator[tuple[Any, Any]]:
         """Batches as `Batches.epoch` gives them; without a seed they are ordered by length."""
         if seed is None:
-            rows, batches = self.rows, self._cut(np.argsort(self._lengths(self.rows), kind="stable"))
+            rows, batches = (
+                self.rows,
+                self._cut(np.argsort(self._lengths(self.rows), kind="stable")),
+            )
         else:
             rows, batches = self._shuffled(np.random.default_rng(seed))
         for batch in batches[skip:]:
@@ -89,4 +92,3 @@ class SequenceBatches:
         for row, value in zip(padded, values, strict=True):
             row[: len(value)] = value
         return padded
-
