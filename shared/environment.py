@@ -5,6 +5,8 @@ import os
 
 
 def quiet_tensorflow() -> None:
-    """Hides TensorFlow's log of missing GPUs and the like; exceptions are not affected."""
+    """Hides TensorFlow's log of missing GPUs, gradients that a server does not need, and the like;
+    exceptions are not affected."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    logging.getLogger("tensorflow").setLevel(logging.ERROR)
+    for name in ("tensorflow", "absl"):
+        logging.getLogger(name).setLevel(logging.ERROR)

@@ -1,4 +1,4 @@
-"""What tests of several packages share: one small image model, and a web server on this machine."""
+"""What tests of several packages share: small models, and a web server on this machine."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -12,6 +12,27 @@ from typing import Any
 import pytest
 
 Respond = Callable[[str, Any], tuple[int, bytes]]
+GRAMMAR = """
+list room
+    kitchen | living room | bedroom | hall | attic
+list device
+    lamp | radio | heater | fan | desk lamp
+list time
+    seven | (six|eight|nine) thirty | noon
+list artist
+    the owls | paper boats | anna grey
+intent turn_on 40
+    turn on the {device} [in the {room}] [please] | [please] switch the {room} {device} on
+intent turn_off 40
+    turn off the {device} [in the {room}] [please] | [please] switch the {room} {device} off
+intent set_alarm 15
+    wake me at {time} [please] | [please] set an alarm for {time}
+intent play_music 15
+    play [something by] {artist} [in the {room}] | i want to hear {artist}
+intent out_of_scope 30
+    (who|what) is (the president|your name|the capital|love) [today|really|again]
+    (sell|buy|find) (a car|some stamps|two tickets) [today|now]
+"""
 
 
 @dataclass(frozen=True)
@@ -62,6 +83,37 @@ def image_model(image_run: FinishedRun) -> Any:
     from shared.export.saved_model import load_saved_model
 
     return load_saved_model(image_run.model)
+
+
+@pytest.fixture(scope="session")
+def nlu_run(tmp_path_factory: pytest.TempPathFactory) -> FinishedRun:
+    """Sentences of `GRAMMAR`, a narrow network, seconds of training: read it, never change it."""
+    from apps.nlu.config import PRESETS, ModelConfig
+    from apps.nlu.train import build_app
+    from shared.training.command_line import RunOptions
+    from shared.training.run import run
+
+    folder = tmp_path_factory.mktemp("nlu_run")
+    (folder / "own.grammar").write_text(GRAMMAR)
+    quick = PRESETS["quick"]
+    config = replace(
+        quick,
+        data=str(folder / "own.grammar"),
+        model=ModelConfig(24, 12, 12, (3,), units=24, dropout=0.0),
+        optimizer=replace(quick.optimizer, learning_rate=0.02),
+        training=replace(quick.training, epochs=4, minimum_steps=250, batch_size=8),
+    )
+    app = build_app()
+    options = RunOptions(runs=folder / "runs", saved_models=folder / "saved_models")
+    return FinishedRun(app, config, run(app, config, options), options.saved_models)
+
+
+@pytest.fixture(scope="session")
+def nlu_model(nlu_run: FinishedRun) -> Any:
+    """The exported model of `nlu_run`, loaded."""
+    from shared.export.saved_model import load_saved_model
+
+    return load_saved_model(nlu_run.model)
 
 
 @pytest.fixture

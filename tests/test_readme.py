@@ -4,6 +4,7 @@ import json
 import re
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,17 +23,26 @@ def table(title: str) -> list[list[str]]:
     return [[cell.strip() for cell in row.strip("|").split(" | ")] for row in rows[2:]]
 
 
-def percent(value: float) -> str:
-    return f"{100 * value:.2f}"
+METRICS = {
+    "accuracy": "accuracy",
+    "intent_accuracy": "intent",
+    "slot_f1": "slot F1",
+    "sentence_accuracy": "sentence",
+}
+
+
+def spread(values: dict[str, Any]) -> str:
+    deviation = f" ± {100 * values['std']:.2f}" if values["std"] is not None else ""
+    return f"{100 * values['mean']:.2f}{deviation}"
 
 
 @pytest.mark.parametrize("row", table("Results"), ids=lambda row: row[0])
 def test_results_are_those_of_the_records(row: list[str]) -> None:
-    _, accuracy, training, command, seeds, link = row
+    _, result, training, command, seeds, link = row
     record = json.loads((ROOT / re.search(r"\((.+)\)", link)[1]).read_text())
-    measured = record["test"]["accuracy"]
-    spread = f" ± {percent(measured['std'])}" if measured["std"] is not None else ""
-    assert accuracy == f"{percent(measured['mean'])}{spread} %"
+    names = [name for name in record["to_reach"] if name in METRICS]
+    measured = [f"{METRICS[name]} {spread(record['test'][name])}" for name in names]
+    assert result == ", ".join(measured)
     assert training == f"{record['train_seconds']['mean']:.0f}"
     assert command == f"{record['command_seconds']['mean']:.0f}"
     assert seeds == str(len(record["seeds"]))

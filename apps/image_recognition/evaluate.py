@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from apps.image_recognition.train import build_app
-from shared.metrics import classification_metrics
+from shared.metrics import classification_metrics, uncalibrated
 from shared.training.app import Evaluation, Split
 from shared.training.evaluation import Answers, answer_split, evaluate_main
 from shared.training.report import Picture, Section, classification_sections
@@ -41,12 +41,6 @@ def evaluate(model: "ServedModel", split: Split) -> Evaluation:
     return Evaluation(
         classification_metrics(probabilities, answers.labels), [*shown, *sections], errors
     )
-
-
-def uncalibrated(probabilities: np.ndarray, temperature: float) -> np.ndarray:
-    """The softmax as it was before its logits were divided by `temperature`."""
-    powers = np.maximum(probabilities.astype(np.float64), 1e-30) ** temperature
-    return powers / powers.sum(axis=-1, keepdims=True)
 
 
 def _mistakes(labels: Sequence[str], answers: Answers) -> list[dict[str, Any]]:

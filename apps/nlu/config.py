@@ -35,7 +35,7 @@ class TextConfig(Checked):
 class ModelConfig(Checked):
     """Word and character features, a bidirectional LSTM, an intent head and a slot head."""
 
-    word_size: Count = 128
+    word_size: Count = 64
     """Numbers that stand for a word."""
     character_size: Count = 32
     """Numbers that stand for a character."""
@@ -43,7 +43,7 @@ class ModelConfig(Checked):
     """Patterns of characters that are looked for, of each width."""
     character_widths: Annotated[tuple[Count, ...], MinLen(1)] = (3, 5)
     """Widths of these patterns, in characters."""
-    units: Count = 200
+    units: Count = 160
     """Units of the LSTM in each direction."""
     layers: Count = 1
     """LSTM layers, one on top of the other."""
@@ -58,7 +58,7 @@ class AugmentationConfig(Checked):
     word_dropout: NotNegative = 0.25
     """A word seen n times is hidden with the chance a / (a + n), where a is this number, so that
     the network learns to read unknown words by their characters."""
-    swapped_slots: Fraction = 0.5
+    swapped_slots: Fraction = 0.3
     """Chance of each slot to get the words of another slot of its name."""
 
 
@@ -94,16 +94,29 @@ class Config(RunConfig):
                 f"--loss.name is {self.loss.name}; intents and slots are trained with "
                 "cross_entropy. Leave the flag out."
             )
+        if self.training.xla:
+            raise ConfigError(
+                "--training.xla does not go with sentences of different lengths, which the LSTM "
+                "packs. Leave the flag out."
+            )
 
 
 QUICK = Config(
-    optimizer=OptimizerConfig(name="adam", learning_rate=2e-3, clip_norm=5.0, warmup_fraction=0.05),
+    optimizer=OptimizerConfig(
+        name="muon",
+        learning_rate=0.01,
+        momentum=0.95,
+        warmup_fraction=0.05,
+        average_decay=0.995,
+    ),
     training=TrainingConfig(
-        epochs=8, minimum_steps=1500, batch_size=32, monitor="validation_sentence_accuracy"
+        epochs=6, minimum_steps=900, batch_size=32, monitor="validation_sentence_accuracy"
     ),
 )
 BEST = replace(
     QUICK,
-    training=replace(QUICK.training, epochs=20, minimum_steps=4000),
+    model=ModelConfig(word_size=96, units=200, dropout=0.5),
+    optimizer=replace(QUICK.optimizer, average_decay=0.998),
+    training=replace(QUICK.training, epochs=12, minimum_steps=3500),
 )
 PRESETS = {"quick": QUICK, "best": BEST}

@@ -67,7 +67,7 @@ def build_signatures(
         points; `num_slots` and `error` `(batch,)`. A row with an error has empty texts and zeros.
     """
 
-    @tf.function(input_signature=[tf.TensorSpec((None,), tf.string, name="text")])
+    @tf.function(input_signature=[tf.TensorSpec((None,), tf.string, name="text")], autograph=False)
     def serving_default(text: tf.Tensor) -> dict[str, tf.Tensor]:
         readable, errors = _check(text, trained.config.text.max_characters)
         inputs, tokens = trained.preprocess(readable)
@@ -114,7 +114,8 @@ def calibrate(
 def reference(trained: Trained[Config], inputs: np.ndarray) -> dict[str, np.ndarray]:
     """The in-memory model's answers for texts, `(batch,)` bytes, by the path of training."""
     prepare_example = prepare(trained.config, trained.preprocess, trained.labels)
-    texts = tf.data.Dataset.from_tensor_slices(inputs).map(
+    readable, _ = _check(tf.constant(inputs, tf.string), trained.config.text.max_characters)
+    texts = tf.data.Dataset.from_tensor_slices(readable).map(
         lambda text: prepare_example({"input": text, "label": 0, **NO_SLOTS})[0]
     )
     logits, tags = [], []
@@ -129,10 +130,12 @@ def reference(trained: Trained[Config], inputs: np.ndarray) -> dict[str, np.ndar
     in_scope = _in_scope(trained.labels)
     best = in_scope[probabilities[:, in_scope].argmax(axis=1)]
     rejected = _is_rejected(trained, 1 - probabilities[:, in_scope].max(axis=1))
+    answers = np.where(rejected, OUT_OF_SCOPE.encode(), intents[best])
+    has_words = np.array([len(row) > 0 for row in tags])
     return {
-        "probabilities": probabilities,
-        "intent": np.where(rejected, OUT_OF_SCOPE.encode(), intents[best]),
-        **_reference_slots([text.decode() for text in inputs], tags),
+        "probabilities": np.where(has_words[:, None], probabilities, 0),
+        "intent": np.where(has_words, answers, b""),
+        **_reference_slots([text.decode() for text in readable.numpy()], tags),
     }
 
 

@@ -9,7 +9,7 @@ from keras import layers, ops
 
 from apps.nlu.config import Config, ModelConfig
 from apps.nlu.preprocess import CHARACTER_BUCKETS, TextPreprocess
-from shared.layers.attention_pooling import AttentionPooling
+from shared.layers.attention_pooling import AttentionPooling, MaskedMaxPooling
 from shared.layers.character_convolution import CharacterConvolution
 from shared.layers.conditional_random_field import ConditionalRandomField
 from shared.layers.recurrent import LSTM
@@ -41,7 +41,9 @@ def build_model(config: Config, preprocess: TextPreprocess, labels: tuple[str, .
     characters = keras.Input((None, preprocess.word_characters), dtype="int32", name="characters")
     mask = ops.not_equal(words, 0)
     x = _encode(settings, preprocess, words, characters, mask)
-    sentence = AttentionPooling(name="attention")(x, mask=mask)
+    sentence = layers.Concatenate()(
+        [AttentionPooling(name="attention")(x, mask=mask), MaskedMaxPooling()(x, mask=mask)]
+    )
     intent = layers.Dense(len(labels), dtype="float32", name="intent")(sentence)
     x = _gate(x, sentence, layers.Softmax(dtype="float32")(intent))
     emissions = layers.Dense(len(preprocess.tags), dtype="float32", name="emissions")(x)

@@ -5,8 +5,6 @@ from collections.abc import Sequence
 import keras
 from keras import layers, ops
 
-_NOWHERE = -1e9
-
 
 @keras.saving.register_keras_serializable("quartet")
 class CharacterConvolution(layers.Layer):
@@ -36,8 +34,11 @@ class CharacterConvolution(layers.Layer):
         self.size = size
         self.filters = filters
         self.widths = tuple(widths)
-        self.embedding = layers.Embedding(buckets, size)
-        self.convolutions = [layers.Conv1D(filters, width, padding="same") for width in widths]
+        self.embedding = layers.Embedding(buckets, size, dtype=self.dtype_policy)
+        self.convolutions = [
+            layers.Conv1D(filters, width, padding="same", dtype=self.dtype_policy)
+            for width in widths
+        ]
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         self.embedding.build((None, input_shape[-1]))
@@ -50,11 +51,11 @@ class CharacterConvolution(layers.Layer):
         exists = ops.expand_dims(ops.not_equal(flat, 0), -1)
         x = self.embedding(flat)
         x = x * ops.cast(exists, x.dtype)
+        # A value below 0 found nothing, and nothing is found where there is no character.
         features = [
-            ops.max(ops.where(exists, convolution(x), _NOWHERE), axis=1)
+            ops.max(ops.where(exists, convolution(x), 0), axis=1)
             for convolution in self.convolutions
         ]
-        # A value below 0 found nothing; so does a word without characters.
         found = ops.relu(ops.concatenate(features, axis=-1))
         return ops.reshape(found, (batch, time, self.filters * len(self.widths)))
 

@@ -13,6 +13,7 @@ import keras
 import tensorflow as tf
 
 from shared.layers import recurrent_kernels
+from shared.layers.sequence_packing import pack_sequences
 
 
 class _Recurrent(keras.Layer):
@@ -38,6 +39,7 @@ class _Recurrent(keras.Layer):
         self.return_state = return_state
         self.input_dropout = keras.layers.Dropout(dropout)
         self.supports_masking = True
+        self.supports_jit = False  # The number of packed steps is known only when the graph runs.
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         features = input_shape[-1]
@@ -79,19 +81,21 @@ class _Recurrent(keras.Layer):
             lengths = tf.fill([batch], time)
         else:
             lengths = tf.reduce_sum(tf.cast(mask, tf.int32), axis=1)
+        packing = pack_sequences(lengths)
         states = self._initial_states(initial_state, batch)
+        states = [tf.gather(state, packing.order) for state in states]
         outputs, last = [], []
-        for index, weights in enumerate(self.directions):
-            first = states[index * self.num_states : (index + 1) * self.num_states]
-            sequence = _turn(inputs, lengths) if index else inputs
-            steps = self._run(weights, tf.transpose(sequence, (1, 0, 2)), first)
-            output = tf.transpose(steps[0], (1, 0, 2))
-            outputs.append(_turn(output, lengths) if index else output)
-            last += [_last(*pair, lengths) for pair in zip(first, steps, strict=True)]
-        result = tf.concat(outputs, axis=2)
-        if mask is not None:
-            result *= tf.cast(mask, tf.float32)[:, :, None]
-        result = tf.cast(result, self.compute_dtype)
+        for weights, index in zip(
+            self.directions, (packing.forward, packing.backward), strict=False
+        ):
+            first, states = states[: self.num_states], states[self.num_states :]
+            steps = self._run(weights, tf.gather_nd(inputs, index), first, packing.counts)
+            outputs.append(tf.scatter_nd(index, steps[0], (batch, time, self.units)))
+            last += [
+                tf.gather(tf.concat(pair, axis=0), packing.last)
+                for pair in zip(first, steps, strict=True)
+            ]
+        result = tf.cast(tf.concat(outputs, axis=2), self.compute_dtype)
         if not self.return_state:
             return result
         return result, *(tf.cast(state, self.compute_dtype) for state in last)
@@ -104,13 +108,14 @@ class _Recurrent(keras.Layer):
     def _run(
         self,
         weights: tuple[keras.Variable, ...],
-        sequence: tf.Tensor,
+        inputs: tf.Tensor,
         states: Sequence[tf.Tensor],
+        counts: tf.Tensor,
     ) -> tuple[tf.Tensor, ...]:
-        """Runs one direction over a sequence `(time, batch, features)`.
+        """Runs one direction over packed inputs `(steps, features)`.
 
         Returns:
-            The states of all steps, each `(time, batch, units)`, the output first.
+            The states after all steps, each `(steps, units)`, the output first.
         """
 
     def _add_kernels(self, prefix: str, features: int) -> tuple[keras.Variable, keras.Variable]:
@@ -191,11 +196,13 @@ class LSTM(_Recurrent):
     def _run(
         self,
         weights: tuple[keras.Variable, ...],
-        sequence: tf.Tensor,
+        inputs: tf.Tensor,
         states: Sequence[tf.Tensor],
+        counts: tf.Tensor,
     ) -> tuple[tf.Tensor, ...]:
         kernel, recurrent_kernel, bias = (tf.convert_to_tensor(weight) for weight in weights)
-        return recurrent_kernels.lstm(_project(sequence, kernel, bias), recurrent_kernel, *states)
+        projected = tf.nn.bias_add(tf.matmul(inputs, kernel), bias)
+        return recurrent_kernels.lstm(projected, recurrent_kernel, *states, counts)
 
 
 @keras.saving.register_keras_serializable("quartet")
@@ -232,35 +239,16 @@ class GRU(_Recurrent):
     def _run(
         self,
         weights: tuple[keras.Variable, ...],
-        sequence: tf.Tensor,
+        inputs: tf.Tensor,
         states: Sequence[tf.Tensor],
+        counts: tf.Tensor,
     ) -> tuple[tf.Tensor, ...]:
         kernel, recurrent_kernel, bias = (tf.convert_to_tensor(weight) for weight in weights)
-        projected = _project(sequence, kernel, bias[0])
-        return (recurrent_kernels.gru(projected, recurrent_kernel, bias[1], *states),)
+        projected = tf.nn.bias_add(tf.matmul(inputs, kernel), bias[0])
+        return (recurrent_kernels.gru(projected, recurrent_kernel, bias[1], *states, counts),)
 
 
 def _forget_bias(shape: tuple[int, ...], dtype: str | None = None) -> tf.Tensor:
     """One for the forget gate, so that a new layer remembers; Jozefowicz et al., 2015."""
     gates = tf.constant([0.0, 1.0, 0.0, 0.0], dtype or "float32")
     return tf.repeat(gates, shape[0] // 4)
-
-
-def _project(sequence: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
-    """Inputs of all gates at all steps `(time, batch, gates * units)`, as one product."""
-    time, batch = tf.unstack(tf.shape(sequence)[:2])
-    flat = tf.reshape(sequence, (-1, kernel.shape[0]))
-    projected = tf.nn.bias_add(tf.matmul(flat, kernel), bias)
-    return tf.reshape(projected, (time, batch, kernel.shape[1]))
-
-
-def _turn(sequence: tf.Tensor, lengths: tf.Tensor) -> tf.Tensor:
-    """Reverses each row within its length: padding stays at the end."""
-    return tf.reverse_sequence(sequence, lengths, seq_axis=1, batch_axis=0)
-
-
-def _last(first: tf.Tensor, steps: tf.Tensor, lengths: tf.Tensor) -> tf.Tensor:
-    """The state after each row's last step, the first state for a row without steps."""
-    states = tf.concat([first[None], steps], axis=0)
-    rows = tf.range(tf.shape(lengths)[0])
-    return tf.gather_nd(states, tf.stack([lengths, rows], axis=1))

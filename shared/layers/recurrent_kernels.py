@@ -1,188 +1,224 @@
-"""The recurrences of LSTM and GRU over time, with gradients written out by hand.
+"""The recurrences of LSTM and GRU over packed sequences, with gradients written out by hand.
 
 Automatic differentiation forms the gradient of the recurrent weights anew at every step. Here the
-loop over time carries only what depends on the step before; the gradient of the weights is one
-product of all steps. Only core TensorFlow ops are used, so that a CPU server can run the graph.
+loop over time carries only what depends on the step before, and the gradient of the weights is
+one product of all steps. Inside the loop each gate has a product of its own: TensorFlow splits a
+larger one among threads in pieces too small to be fast, and the gates keep them busy already.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
-
-def lstm(
-    projected: tf.Tensor, recurrent_kernel: tf.Tensor, hidden: tf.Tensor, cell: tf.Tensor
-) -> tuple[tf.Tensor, tf.Tensor]:
-    """Runs a long short-term memory over time.
-
-    Hochreiter and Schmidhuber, "Long Short-Term Memory", 1997; forget gate of Gers, Schmidhuber
-    and Cummins, 2000.
-
-    Args:
-        projected: float32 `(time, batch, 4 * units)`. Inputs times kernel, plus bias; gates in
-            the order input, forget, cell, output.
-        recurrent_kernel: float32 `(units, 4 * units)`.
-        hidden: float32 `(batch, units)`. Output of the step before the first.
-        cell: float32 `(batch, units)`. Cell state of the step before the first.
-
-    Returns:
-        Outputs and cell states of all steps, both float32 `(time, batch, units)`.
-    """
-    return _lstm(projected, recurrent_kernel, hidden, cell)
+Arrays = tuple[tf.TensorArray, ...]
 
 
 @tf.custom_gradient
-def _lstm(
-    projected: tf.Tensor, recurrent_kernel: tf.Tensor, hidden: tf.Tensor, cell: tf.Tensor
+def lstm(
+    projected: tf.Tensor,
+    recurrent_kernel: tf.Tensor,
+    hidden: tf.Tensor,
+    cell: tf.Tensor,
+    counts: tf.Tensor,
 ) -> tuple[tuple[tf.Tensor, tf.Tensor], Callable]:
-    units = recurrent_kernel.shape[0]
-    time = tf.shape(projected)[0]
-    steps = _read(projected)
+    """Runs a long short-term memory over packed sequences.
 
-    def step(t: tf.Tensor, hidden: tf.Tensor, cell: tf.Tensor, saved: tuple) -> tuple:
-        gates = steps.read(t) + tf.matmul(hidden, recurrent_kernel)
-        i, f, g, o = tf.split(gates, 4, axis=1)
+    Hochreiter and Schmidhuber, "Long Short-Term Memory", 1997; with the forget gate of Gers,
+    Schmidhuber and Cummins, "Learning to Forget", 2000.
+
+    Args:
+        projected: float32 `(steps, 4 * units)`. Packed inputs times kernel, plus bias; gates in
+            the order input, forget, cell, output.
+        recurrent_kernel: float32 `(units, 4 * units)`.
+        hidden: float32 `(batch, units)`. Initial outputs in the packed order of rows.
+        cell: float32 `(batch, units)`. Initial cell states in the packed order of rows.
+        counts: int32 `(time,)`. How many rows have each step, see `sequence_packing`.
+
+    Returns:
+        Packed outputs and cell states, both float32 `(steps, units)`.
+    """
+    kernels = tf.split(recurrent_kernel, 4, axis=1)
+    batch = tf.shape(hidden)[0]
+
+    def step(rows: slice, count: tf.Tensor, states: tuple) -> tuple[tuple, tuple]:
+        hidden, cell = (state[:count] for state in states)
+        inputs = tf.split(projected[rows], 4, axis=1)
+        i, f, g, o = (x + tf.matmul(hidden, w) for x, w in zip(inputs, kernels, strict=True))
         i, f, g, o = tf.sigmoid(i), tf.sigmoid(f), tf.tanh(g), tf.sigmoid(o)
-        cell = f * cell + i * g
-        squashed = tf.tanh(cell)
-        hidden = o * squashed
-        return t + 1, hidden, cell, _write(saved, t, (hidden, cell, i, f, g, o, squashed))
+        next_cell = f * cell + i * g
+        squashed = tf.tanh(next_cell)
+        next_hidden = o * squashed
+        saved = (next_hidden, next_cell, hidden, cell, i, f, g, o, squashed)
+        return (next_hidden, next_cell), saved
 
-    saved = _arrays(time, [units] * 7)
-    *_, saved = tf.while_loop(
-        lambda t, *_: t < time, step, (0, hidden, cell, saved), maximum_iterations=time
-    )
-    hiddens, cells = saved[0].stack(), saved[1].stack()
+    hiddens, cells, *saved = _forward(counts, step, (hidden, cell), number=9)
 
-    def gradient(d_hiddens: tf.Tensor, d_cells: tf.Tensor) -> tuple[tf.Tensor, ...]:
-        transposed = tf.transpose(recurrent_kernel)
-        previous_cells = _read(tf.concat([cell[None], cells[:-1]], axis=0))
-        d_hidden_steps, d_cell_steps = _read(d_hiddens), _read(d_cells)
+    def gradient(d_hiddens: tf.Tensor, d_cells: tf.Tensor) -> tuple[tf.Tensor | None, ...]:
+        d_hiddens, d_cells = tf.convert_to_tensor(d_hiddens), tf.convert_to_tensor(d_cells)
+        transposed = tf.split(tf.transpose(recurrent_kernel), 4, axis=0)
 
-        def step(t: tf.Tensor, d_hidden: tf.Tensor, d_cell: tf.Tensor, saved_gradients) -> tuple:
-            i, f, g, o, squashed = (array.read(t) for array in saved[2:])
-            d_hidden += d_hidden_steps.read(t)
-            d_cell += d_cell_steps.read(t) + d_hidden * o * (1 - squashed * squashed)
-            d_gates = tf.concat(
-                [
-                    d_cell * g * i * (1 - i),
-                    d_cell * previous_cells.read(t) * f * (1 - f),
-                    d_cell * i * (1 - g * g),
-                    d_hidden * squashed * o * (1 - o),
-                ],
-                axis=1,
+        def step(rows: slice, states: tuple) -> tuple[tuple, tuple]:
+            cell, i, f, g, o, squashed = (values[rows] for values in saved[1:])
+            d_hidden = states[0] + d_hiddens[rows]
+            d_cell = states[1] + d_cells[rows] + _tanh_gradient(squashed, d_hidden * o)
+            d_gates = (
+                _sigmoid_gradient(i, d_cell * g),
+                _sigmoid_gradient(f, d_cell * cell),
+                _tanh_gradient(g, d_cell * i),
+                _sigmoid_gradient(o, d_hidden * squashed),
             )
-            d_hidden = tf.matmul(d_gates, transposed)
-            return t - 1, d_hidden, d_cell * f, _write(saved_gradients, t, (d_gates,))
+            d_previous = (_sum_products(d_gates, transposed), d_cell * f)
+            return d_previous, (tf.concat(d_gates, axis=1),)
 
-        zeros = tf.zeros_like(hidden)
-        _, d_hidden, d_cell, (d_gates,) = tf.while_loop(
-            lambda t, *_: t >= 0,
-            step,
-            (time - 1, zeros, zeros, _arrays(time, [4 * units])),
-            maximum_iterations=time,
-        )
-        d_projected = d_gates.stack()
-        return d_projected, _weight_gradient(hidden, hiddens, d_projected), d_hidden, d_cell
+        d_states, (d_projected,) = _backward(counts, step, (hidden, cell), [projected])
+        d_kernel = tf.matmul(saved[0], d_projected, transpose_a=True)
+        d_hidden, d_cell = (_grow(state, batch) for state in d_states)
+        return d_projected, d_kernel, d_hidden, d_cell, None
 
     return (hiddens, cells), gradient
 
 
+@tf.custom_gradient
 def gru(
     projected: tf.Tensor,
     recurrent_kernel: tf.Tensor,
     recurrent_bias: tf.Tensor,
     hidden: tf.Tensor,
-) -> tf.Tensor:
-    """Runs a gated recurrent unit over time, the reset gate applied after the product.
+    counts: tf.Tensor,
+) -> tuple[tf.Tensor, Callable]:
+    """Runs a gated recurrent unit over packed sequences, the reset gate behind the product.
 
-    Cho et al., "Learning Phrase Representations using RNN Encoder-Decoder", 2014,
-    https://arxiv.org/abs/1406.1078v1.
+    Cho et al., "Learning Phrase Representations using RNN Encoder-Decoder for Statistical Machine
+    Translation", 2014, https://arxiv.org/abs/1406.1078v1.
 
     Args:
-        projected: float32 `(time, batch, 3 * units)`. Inputs times kernel, plus bias; gates in
-            the order update, reset, candidate.
+        projected: float32 `(steps, 3 * units)`. Packed inputs times kernel, plus the bias of the
+            inputs; gates in the order update, reset, candidate.
         recurrent_kernel: float32 `(units, 3 * units)`.
         recurrent_bias: float32 `(3 * units,)`.
-        hidden: float32 `(batch, units)`. Output of the step before the first.
+        hidden: float32 `(batch, units)`. Initial outputs in the packed order of rows.
+        counts: int32 `(time,)`. How many rows have each step, see `sequence_packing`.
 
     Returns:
-        Outputs of all steps, float32 `(time, batch, units)`.
+        Packed outputs, float32 `(steps, units)`.
     """
-    return _gru(projected, recurrent_kernel, recurrent_bias, hidden)
+    kernels = tf.split(recurrent_kernel, 3, axis=1)
+    biases = tf.split(recurrent_bias, 3)
+    batch = tf.shape(hidden)[0]
 
-
-@tf.custom_gradient
-def _gru(
-    projected: tf.Tensor,
-    recurrent_kernel: tf.Tensor,
-    recurrent_bias: tf.Tensor,
-    hidden: tf.Tensor,
-) -> tuple[tf.Tensor, Callable]:
-    units = recurrent_kernel.shape[0]
-    time = tf.shape(projected)[0]
-    steps = _read(projected)
-
-    def step(t: tf.Tensor, hidden: tf.Tensor, saved: tuple) -> tuple:
-        x_gates, x_candidate = tf.split(steps.read(t), [2 * units, units], axis=1)
-        products = tf.nn.bias_add(tf.matmul(hidden, recurrent_kernel), recurrent_bias)
-        h_gates, h_candidate = tf.split(products, [2 * units, units], axis=1)
-        z, r = tf.split(tf.sigmoid(x_gates + h_gates), 2, axis=1)
-        candidate = tf.tanh(x_candidate + r * h_candidate)
-        values = (hidden, z, r, candidate, h_candidate)
-        hidden = candidate + z * (hidden - candidate)
-        return t + 1, hidden, _write(saved, t, (hidden, *values))
-
-    saved = _arrays(time, [units] * 6)
-    *_, saved = tf.while_loop(lambda t, *_: t < time, step, (0, hidden, saved))
-    hiddens = saved[0].stack()
-
-    def gradient(d_hiddens: tf.Tensor) -> tuple[tf.Tensor, ...]:
-        transposed = tf.transpose(recurrent_kernel)
-        d_hidden_steps = _read(d_hiddens)
-
-        def step(t: tf.Tensor, d_hidden: tf.Tensor, saved_gradients: tuple) -> tuple:
-            previous, z, r, candidate, h_candidate = (array.read(t) for array in saved[1:])
-            d_hidden += d_hidden_steps.read(t)
-            d_candidate = d_hidden * (1 - z) * (1 - candidate * candidate)
-            d_z = d_hidden * (previous - candidate) * z * (1 - z)
-            d_r = d_candidate * h_candidate * r * (1 - r)
-            d_products = tf.concat([d_z, d_r, d_candidate * r], axis=1)
-            d_steps = tf.concat([d_z, d_r, d_candidate], axis=1)
-            d_hidden = d_hidden * z + tf.matmul(d_products, transposed)
-            return t - 1, d_hidden, _write(saved_gradients, t, (d_steps, d_products))
-
-        _, d_hidden, arrays = tf.while_loop(
-            lambda t, *_: t >= 0,
-            step,
-            (time - 1, tf.zeros_like(hidden), _arrays(time, [3 * units] * 2)),
+    def step(rows: slice, count: tf.Tensor, states: tuple) -> tuple[tuple, tuple]:
+        hidden = states[0][:count]
+        x_z, x_r, x_n = tf.split(projected[rows], 3, axis=1)
+        h_z, h_r, h_n = (
+            tf.nn.bias_add(tf.matmul(hidden, w), b) for w, b in zip(kernels, biases, strict=True)
         )
-        d_projected, d_products = (array.stack() for array in arrays)
-        d_kernel = _weight_gradient(hidden, hiddens, d_products)
-        return d_projected, d_kernel, tf.reduce_sum(d_products, axis=(0, 1)), d_hidden
+        z, r = tf.sigmoid(x_z + h_z), tf.sigmoid(x_r + h_r)
+        n = tf.tanh(x_n + r * h_n)
+        next_hidden = n + z * (hidden - n)
+        return (next_hidden,), (next_hidden, hidden, z, r, n, h_n)
+
+    hiddens, *saved = _forward(counts, step, (hidden,), number=6)
+
+    def gradient(d_hiddens: tf.Tensor) -> tuple[tf.Tensor | None, ...]:
+        d_hiddens = tf.convert_to_tensor(d_hiddens)
+        transposed = tf.split(tf.transpose(recurrent_kernel), 3, axis=0)
+
+        def step(rows: slice, states: tuple) -> tuple[tuple, tuple]:
+            hidden, z, r, n, h_n = (values[rows] for values in saved)
+            d_hidden = states[0] + d_hiddens[rows]
+            d_z = _sigmoid_gradient(z, d_hidden * (hidden - n))
+            d_n = _tanh_gradient(n, d_hidden * (1 - z))
+            d_r = _sigmoid_gradient(r, d_n * h_n)
+            d_products = (d_z, d_r, d_n * r)
+            d_previous = d_hidden * z + _sum_products(d_products, transposed)
+            gates = (tf.concat([d_z, d_r, d_n], axis=1), tf.concat(d_products, axis=1))
+            return (d_previous,), gates
+
+        d_states, gates = _backward(counts, step, (hidden,), [projected] * 2)
+        d_projected, d_products = gates
+        d_kernel = tf.matmul(saved[0], d_products, transpose_a=True)
+        d_bias = tf.reduce_sum(d_products, axis=0)
+        return d_projected, d_kernel, d_bias, _grow(d_states[0], batch), None
 
     return hiddens, gradient
 
 
-def _weight_gradient(first: tf.Tensor, hiddens: tf.Tensor, d_gates: tf.Tensor) -> tf.Tensor:
-    """Gradient of the recurrent kernel: one product over all steps and rows."""
-    previous = tf.concat([first[None], hiddens[:-1]], axis=0)
-    flat = tf.reshape(previous, (-1, previous.shape[2]))
-    return tf.matmul(flat, tf.reshape(d_gates, (-1, d_gates.shape[2])), transpose_a=True)
+def _forward(
+    counts: tf.Tensor, step: Callable, states: tuple[tf.Tensor, ...], number: int
+) -> list[tf.Tensor]:
+    """Calls `step(rows, count, states)` for all steps and packs the values that it returns.
+
+    They leave the loop as plain tensors: a SavedModel holds the gradient's graph, too, and could
+    not pass it the loop's arrays.
+    """
+
+    def body(t: tf.Tensor, start: tf.Tensor, states: tuple, arrays: Arrays) -> tuple:
+        count = counts[t]
+        states, values = step(slice(start, start + count), count, states)
+        return t + 1, start + count, states, _write(arrays, t, values)
+
+    arrays = _arrays(counts, [states[0]] * number)
+    _, arrays = _loop(lambda t: t < tf.size(counts), body, (0, 0), states, arrays)
+    return [array.concat() for array in arrays]
 
 
-def _read(values: tf.Tensor) -> tf.TensorArray:
-    shape = values.shape[1:]
-    array = tf.TensorArray(values.dtype, size=tf.shape(values)[0], element_shape=shape)
-    return array.unstack(values)
+def _backward(
+    counts: tf.Tensor, step: Callable, states: tuple[tf.Tensor, ...], like: Sequence[tf.Tensor]
+) -> tuple[tuple[tf.Tensor, ...], list[tf.Tensor]]:
+    """Calls `step(rows, d_states)` from the last step to the first and packs the values."""
+
+    def body(t: tf.Tensor, end: tf.Tensor, states: tuple, arrays: Arrays) -> tuple:
+        count = counts[t]
+        states = tuple(_grow(state, count) for state in states)
+        states, values = step(slice(end - count, end), states)
+        return t - 1, end - count, states, _write(arrays, t, values)
+
+    first = (tf.size(counts) - 1, tf.reduce_sum(counts))
+    empty = tuple(state[:0] for state in states)
+    states, arrays = _loop(lambda t: t >= 0, body, first, empty, _arrays(counts, like))
+    return states, [array.concat() for array in arrays]
 
 
-def _arrays(time: tf.Tensor, widths: list[int]) -> tuple[tf.TensorArray, ...]:
+def _loop(
+    condition: Callable, body: Callable, first: tuple, states: tuple, arrays: Arrays
+) -> tuple[tuple[tf.Tensor, ...], Arrays]:
+    shapes = tuple(tf.TensorShape((None, state.shape[1])) for state in states)
+    unknown = tuple(tf.TensorShape(None) for _ in arrays)
+    *_, states, arrays = tf.while_loop(
+        lambda t, *_: condition(t),
+        body,
+        (*first, states, arrays),
+        shape_invariants=(tf.TensorShape(()), tf.TensorShape(()), shapes, unknown),
+    )
+    return states, arrays
+
+
+def _arrays(counts: tf.Tensor, like: Sequence[tf.Tensor]) -> Arrays:
+    """Arrays of one element for each step, whose elements have as many columns as `like`."""
     return tuple(
-        tf.TensorArray(tf.float32, size=time, element_shape=(None, width), clear_after_read=False)
-        for width in widths
+        tf.TensorArray(
+            tensor.dtype, tf.size(counts), element_shape=(None, tensor.shape[1]), infer_shape=False
+        )
+        for tensor in like
     )
 
 
-def _write(arrays: tuple, t: tf.Tensor, values: tuple) -> tuple[tf.TensorArray, ...]:
+def _write(arrays: Arrays, t: tf.Tensor, values: Sequence[tf.Tensor]) -> Arrays:
     return tuple(array.write(t, value) for array, value in zip(arrays, values, strict=True))
+
+
+def _grow(rows: tf.Tensor, count: tf.Tensor) -> tf.Tensor:
+    """Appends zeros up to `count` rows."""
+    return tf.pad(rows, [[0, count - tf.shape(rows)[0]], [0, 0]])
+
+
+def _sum_products(gates: Sequence[tf.Tensor], kernels: Sequence[tf.Tensor]) -> tf.Tensor:
+    return tf.add_n([tf.matmul(gate, kernel) for gate, kernel in zip(gates, kernels, strict=True)])
+
+
+def _sigmoid_gradient(sigmoid: tf.Tensor, gradient: tf.Tensor) -> tf.Tensor:
+    return tf.raw_ops.SigmoidGrad(y=sigmoid, dy=gradient)
+
+
+def _tanh_gradient(tanh: tf.Tensor, gradient: tf.Tensor) -> tf.Tensor:
+    return tf.raw_ops.TanhGrad(y=tanh, dy=gradient)

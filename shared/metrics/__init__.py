@@ -5,6 +5,7 @@ from shared.metrics.calibration import (
     expected_calibration_error,
     fit_temperature,
     reliability,
+    uncalibrated,
 )
 from shared.metrics.classification import (
     ClassScores,
@@ -37,5 +38,6 @@ __all__ = [
     "per_class",
     "reliability",
     "span_scores",
+    "uncalibrated",
     "understanding_metrics",
 ]

@@ -154,6 +154,20 @@ def fit_temperature(logits: np.ndarray, targets: np.ndarray) -> float:
     return float(np.exp(minimize_scalar(negative_log_likelihood, bounds=bounds).x))
 
 
+def uncalibrated(probabilities: np.ndarray, temperature: float) -> np.ndarray:
+    """The softmax as it was before its logits were divided by `temperature`.
+
+    Args:
+        probabilities: float `(examples, classes)`, rows that sum to 1.
+        temperature: As `fit_temperature` found it.
+
+    Returns:
+        float64 `(examples, classes)`.
+    """
+    powers = np.maximum(probabilities.astype(np.float64), 1e-30) ** temperature
+    return powers / powers.sum(axis=-1, keepdims=True)
+
+
 def _checked_targets(scores: np.ndarray, targets: np.ndarray, name: str) -> np.ndarray:
     targets = np.asarray(targets)
     if scores.ndim != 2 or scores.shape[1] < 2 or targets.shape != scores.shape[:1]:

@@ -30,8 +30,12 @@ def choose_rejection_threshold(
     order = np.argsort(-scores, kind="stable")
     ordered = np.concatenate([[1.0], scores[order], [0.0]])
     # Entry i is for the threshold between the i-th highest score and the next.
-    lost = np.cumsum([0, *is_right[order]]) / max(int(np.sum(~is_out_of_scope)), 1)
-    found = np.cumsum([0, *is_out_of_scope[order]]) / np.sum(is_out_of_scope)
-    allowed = (lost <= largest_cost) & (ordered[:-1] > ordered[1:])
-    best = int(np.argmax(np.where(allowed, found - lost, -np.inf)))
+    lost = np.cumsum([0, *is_right[order]])
+    found = np.cumsum([0, *is_out_of_scope[order]])
+    out_of_scope = int(np.sum(is_out_of_scope))
+    in_scope = max(len(scores) - out_of_scope, 1)
+    allowed = (lost / in_scope <= largest_cost) & (ordered[:-1] > ordered[1:])
+    # In whole numbers, so that equal gains are equal.
+    gain = found * in_scope - lost * out_of_scope
+    best = int(np.argmax(np.where(allowed, gain, -np.inf)))
     return float(ordered[best] + ordered[best + 1]) / 2

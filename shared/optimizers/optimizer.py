@@ -51,7 +51,7 @@ def build_optimizer(config: OptimizerConfig, total_steps: int) -> keras.Optimize
     if config.name == "muon":
         arguments["adam_weight_decay"] = config.weight_decay
         arguments["adam_lr_ratio"] = ADAM_TO_MUON
-        arguments["exclude_layers"] = ["logits"]
+        arguments["exclude_layers"] = ["logits", "intent", "emissions", "slots"]
     optimizer = OPTIMIZERS[config.name](**arguments)
     if config.weight_decay:
         optimizer.exclude_from_weight_decay(var_names=["bias", "beta", "gamma"])

@@ -4,59 +4,69 @@ import dataclasses
 import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from itertools import islice
+from io import TextIOWrapper
+from itertools import chain, islice
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import tyro
+from rich.console import Console
+from rich.text import Text
 
 from shared.environment import quiet_tensorflow
 from shared.serving.client import Model, RestModel, ServerError
 
 BATCH = 32
+Predict = Callable[[Sequence[str], Model], Sequence[Any]]
 
 
 @dataclass(frozen=True)
 class PredictArguments:
     """Flags of a predict script."""
 
-    inputs: Annotated[tuple[str, ...], tyro.conf.Positional]
-    """Files; `-` reads their paths from standard input, one per line."""
+    inputs: Annotated[
+        tuple[str, ...],
+        tyro.conf.Positional,
+        tyro.conf.arg(metavar="[INPUT …]", help_behavior_hint=""),
+    ]
+    """What to ask about; `-`, or nothing at all, reads it from standard input, one per line."""
     model: Path
     """An exported model: a version's folder, or the folder of its versions."""
     server: str | None = None
     """Ask the server at this URL instead, such as http://localhost:8501."""
     json: bool = False
     """Print one JSON object per input instead of text."""
+    interactive: bool = False
+    """Ask for inputs and answer each at once; an empty line or Ctrl-D ends."""
 
 
-def predict_main(
-    app: str, predict: Callable[[Sequence[str], Model], Sequence[Any]], description: str | None
-) -> None:
+def predict_main(app: str, predict: Predict, description: str | None) -> None:
     """Predicts for the inputs on the command line and prints one line each.
 
-    Exits with status 1 if any input had an error, and 2 if there is no model or no server.
+    Exits with status 1 if any input had an error, and 2 if there is no model, no server or nothing
+    to ask.
 
     Args:
         app: The app's folder name, which is the model's name on a server.
-        predict: From inputs and a model to predictions, dataclasses with an `error`.
+        predict: From inputs and a model to predictions, dataclasses with an `error`. Their `str` is
+            printed, or in a terminal what `__rich__` gives, which may have colours.
         description: The script's docstring, for `--help`.
     """
-    default = PredictArguments(inputs=tyro.MISSING, model=Path("saved_models") / app)
+    default = PredictArguments(inputs=(), model=Path("saved_models") / app)
     arguments = tyro.cli(PredictArguments, default=default, description=description or "")
+    _tolerate_any_bytes()
+    inputs = _inputs(arguments)
     failed = False
     try:
         model = _open_model(app, arguments)
-        inputs = _expand(arguments.inputs)
-        while batch := list(islice(inputs, BATCH)):
+        while batch := list(islice(inputs, 1 if arguments.interactive else BATCH)):
             for prediction in predict(batch, model):
                 failed |= bool(prediction.error)
-                text = json.dumps(dataclasses.asdict(prediction), ensure_ascii=False)
-                print(text if arguments.json else prediction, flush=True)
+                _print(prediction, arguments.json)
     except ServerError as error:
-        print(f"error: {error}", file=sys.stderr)
-        raise SystemExit(2) from error
+        _refuse(str(error))
     raise SystemExit(1 if failed else 0)
 
 
@@ -87,8 +97,22 @@ def _open_model(app: str, arguments: PredictArguments) -> Model:
     try:
         return load_saved_model(arguments.model)
     except ModelError as error:
-        print(f"error: {error}", file=sys.stderr)
-        raise SystemExit(2) from error
+        _refuse(str(error))
+
+
+def _inputs(arguments: PredictArguments) -> Iterator[str]:
+    """The inputs of the command line, then those that a person types.
+
+    Exits if there is nothing to read them from.
+    """
+    if arguments.interactive:
+        return chain(_expand(arguments.inputs), _converse())
+    if not arguments.inputs and sys.stdin.isatty():
+        _refuse(
+            "nothing to ask about. Pass inputs on the command line or, one per line, on standard "
+            "input; or ask in turn with --interactive. --help has all flags."
+        )
+    return _expand(arguments.inputs or ("-",))
 
 
 def _expand(inputs: Sequence[str]) -> Iterator[str]:
@@ -97,3 +121,39 @@ def _expand(inputs: Sequence[str]) -> Iterator[str]:
             yield from (line.rstrip("\n") for line in sys.stdin if line.strip())
         else:
             yield name
+
+
+def _converse() -> Iterator[str]:
+    with suppress(ImportError):
+        import readline  # noqa: F401  # gives `input` arrow keys and a history
+    prompt = "> " if sys.stdout.isatty() else ""
+    with suppress(EOFError, KeyboardInterrupt):
+        while line := input(prompt).strip():
+            yield line
+        return
+    if prompt:
+        print()
+
+
+def _print(prediction: Any, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(dataclasses.asdict(prediction), ensure_ascii=False), flush=True)
+        return
+    # A string would be searched for markup, and it holds what users write.
+    shown = prediction if hasattr(prediction, "__rich__") else Text(str(prediction))
+    Console(highlight=False).print(shown, soft_wrap=True)
+
+
+def _tolerate_any_bytes() -> None:
+    """Lets bytes that are no text in through standard input, and out again as escapes.
+
+    Python does the first for the command line; an input is then refused for itself alone.
+    """
+    for stream, errors in ((sys.stdin, "surrogateescape"), (sys.stdout, "backslashreplace")):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors=errors)
+
+
+def _refuse(message: str) -> NoReturn:
+    print(f"error: {message}", file=sys.stderr)
+    raise SystemExit(2)

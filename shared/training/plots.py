@@ -138,7 +138,6 @@ def reliability_diagram(before: Reliability, after: Reliability) -> Figure:
     return figure
 
 
-@rc_context(_STYLE)
 def confidence_histogram(probabilities: np.ndarray, targets: np.ndarray) -> Figure:
     """Draws how confident the right and the wrong answers are.
 
@@ -151,15 +150,36 @@ def confidence_histogram(probabilities: np.ndarray, targets: np.ndarray) -> Figu
     """
     confidence = probabilities.max(axis=1)
     correct = probabilities.argmax(axis=1) == targets
-    figure, panels = _panels(2, "A good model is sure where it is right, unsure where wrong.")
-    for axes, chosen, title, color in zip(
-        panels, (correct, ~correct), ("right", "wrong"), (BLUE, ORANGE), strict=True
-    ):
-        axes.hist(confidence[chosen], bins=25, range=(0, 1), color=color, rwidth=0.94)
-        axes.set(xlabel="confidence", ylabel="examples", xlim=(0, 1))
-        axes.set_title(f"{chosen.sum():,} {title} answers")
+    return score_histograms(
+        {"right answers": confidence[correct], "wrong answers": confidence[~correct]},
+        "confidence",
+        "A good model is sure where it is right, unsure where wrong.",
+    )
+
+
+@rc_context(_STYLE)
+def score_histograms(
+    groups: Mapping[str, np.ndarray], score: str, caption: str, threshold: float | None = None
+) -> Figure:
+    """Draws how a score is distributed in two groups, blue and orange.
+
+    Args:
+        groups: Scores from 0 to 1, float `(examples,)`, by name of the group; two groups.
+        score: Name of the score.
+        caption: Caption in the report.
+        threshold: A score to mark with a dashed line.
+
+    Returns:
+        Two panels with their own scales.
+    """
+    figure, panels = _panels(len(groups), caption)
+    for axes, (name, scores), color in zip(panels, groups.items(), (BLUE, ORANGE), strict=True):
+        axes.hist(scores, bins=25, range=(0, 1), color=color, rwidth=0.94)
+        axes.set(title=f"{len(scores):,} {name}", xlabel=score, ylabel="examples", xlim=(0, 1))
         axes.yaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(axis="y")
+        if threshold is not None:
+            axes.axvline(threshold, color=INK, linestyle="--", linewidth=1)
     return figure
 
 

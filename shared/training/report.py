@@ -2,7 +2,7 @@
 
 import base64
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,6 +28,7 @@ class Table:
         columns: Headings.
         rows: Cells, as many in a row as there are columns. Integers are grouped by thousands,
             floats have four decimals, NaN is a dash.
+        marked: Row and column of the cells to mark as wrong.
 
     Raises:
         ValueError: If a row has not one cell for each column.
@@ -35,6 +36,7 @@ class Table:
 
     columns: Sequence[str]
     rows: Sequence[Sequence[Cell]]
+    marked: Collection[tuple[int, int]] = ()
 
     def __post_init__(self) -> None:
         for row in self.rows:

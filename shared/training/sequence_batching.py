@@ -34,7 +34,7 @@ class SequenceBatches:
     rows: Sequence[Row]
     structure: Any
     batch_size: int
-    length_multiple: int = 4
+    length_multiple: int = 2
     vary: Vary | None = None
 
     @property

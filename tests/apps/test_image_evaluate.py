@@ -5,10 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from apps.image_recognition.evaluate import evaluate, uncalibrated
+from apps.image_recognition.evaluate import evaluate
 from apps.image_recognition.train import build_app
 from data.digits import read_digits
 from data.splits import from_bytes
+from shared.metrics import uncalibrated
 from shared.training.config import ConfigError
 from shared.training.evaluation import answer_split, evaluate_main, relabel
 

@@ -83,8 +83,8 @@ def measure(record: Record, folder: Path) -> dict[str, Any]:
         "to_reach": record.to_reach,
         "parameters": runs[0]["parameters"],
         "export": runs[0]["export"],
-        "hardware": _hardware(),
-        **_origin(),
+        "hardware": hardware(),
+        **origin(),
         "date": time.strftime("%Y-%m-%d"),
     }
     write_atomically(record.path, json.dumps(values, indent=2) + "\n")
@@ -110,7 +110,7 @@ def _summary(values: list[float]) -> dict[str, Any]:
     return {"mean": statistics.fmean(values), "std": spread, "values": values}
 
 
-def _hardware() -> dict[str, Any]:
+def hardware() -> dict[str, Any]:
     models = [
         line.partition(":")[2].strip()
         for line in Path("/proc/cpuinfo").read_text().splitlines()
@@ -124,6 +124,6 @@ def _hardware() -> dict[str, Any]:
     }
 
 
-def _origin() -> dict[str, Any]:
+def origin() -> dict[str, Any]:
     details = describe("", RunConfig())
     return {"versions": details["versions"], "git_commit": details["git_commit"]}
