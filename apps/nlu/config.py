@@ -110,13 +110,13 @@ QUICK = Config(
         average_decay=0.995,
     ),
     training=TrainingConfig(
-        epochs=6, minimum_steps=900, batch_size=32, monitor="validation_sentence_accuracy"
+        epochs=3, minimum_steps=1200, batch_size=32, monitor="validation_sentence_accuracy"
     ),
 )
 BEST = replace(
     QUICK,
-    model=ModelConfig(word_size=96, units=200, dropout=0.5),
+    model=ModelConfig(dropout=0.5),
     optimizer=replace(QUICK.optimizer, average_decay=0.998),
-    training=replace(QUICK.training, epochs=12, minimum_steps=3500),
+    training=replace(QUICK.training, epochs=10, minimum_steps=2800),
 )
 PRESETS = {"quick": QUICK, "best": BEST}

@@ -44,9 +44,9 @@ def build_model(config: Config, preprocess: TextPreprocess, labels: tuple[str, .
     sentence = layers.Concatenate()(
         [AttentionPooling(name="attention")(x, mask=mask), MaskedMaxPooling()(x, mask=mask)]
     )
-    intent = layers.Dense(len(labels), dtype="float32", name="intent")(sentence)
-    x = _gate(x, sentence, layers.Softmax(dtype="float32")(intent))
-    emissions = layers.Dense(len(preprocess.tags), dtype="float32", name="emissions")(x)
+    intent = layers.Dense(len(labels), dtype="float32", name="intent_logits")(sentence)
+    x = _gate(x, layers.Softmax(dtype="float32")(intent))
+    emissions = layers.Dense(len(preprocess.tags), dtype="float32", name="slot_logits")(x)
     slots = ConditionalRandomField(preprocess.tags, name="slots")(emissions)
     inputs = {"characters": characters, "words": words}
     return keras.Model(inputs, {"intent": intent, "slots": slots}, name="network")
@@ -91,11 +91,8 @@ def _encode(
     return x
 
 
-def _gate(
-    x: keras.KerasTensor, sentence: keras.KerasTensor, intent: keras.KerasTensor
-) -> keras.KerasTensor:
-    """Lets the sentence and its intent choose what the slot head sees of each token."""
+def _gate(x: keras.KerasTensor, intent: keras.KerasTensor) -> keras.KerasTensor:
+    """Lets the probabilities of the intents choose what the slot head sees of each token."""
     size = x.shape[-1]
-    context = layers.Concatenate()([sentence, intent])
-    gate = layers.Reshape((1, size))(layers.Dense(size, activation="sigmoid")(context))
+    gate = layers.Reshape((1, size))(layers.Dense(size, activation="sigmoid")(intent))
     return layers.Concatenate()([x, layers.Multiply()([x, gate])])

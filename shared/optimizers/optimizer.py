@@ -19,6 +19,8 @@ OPTIMIZERS: dict[str, type[keras.Optimizer]] = {
     "nadam": keras.optimizers.Nadam,
 }
 
+# Names of output layers and of a conditional random field's scores, whose rows are no directions.
+LEFT_TO_ADAM = ["logits", "transitions"]
 # Learning rate of the parameters that Muon leaves to Adam, relative to that of its matrices.
 ADAM_TO_MUON = 0.25
 
@@ -51,7 +53,7 @@ def build_optimizer(config: OptimizerConfig, total_steps: int) -> keras.Optimize
     if config.name == "muon":
         arguments["adam_weight_decay"] = config.weight_decay
         arguments["adam_lr_ratio"] = ADAM_TO_MUON
-        arguments["exclude_layers"] = ["logits", "intent", "emissions", "slots"]
+        arguments["exclude_layers"] = LEFT_TO_ADAM
     optimizer = OPTIMIZERS[config.name](**arguments)
     if config.weight_decay:
         optimizer.exclude_from_weight_decay(var_names=["bias", "beta", "gamma"])

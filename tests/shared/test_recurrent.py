@@ -239,7 +239,8 @@ def test_a_server_runs_the_graph_at_every_size(layer_class, tmp_path: Path):
     def serve(inputs: tf.Tensor, mask: tf.Tensor) -> dict[str, tf.Tensor]:
         return {str(i): value for i, value in enumerate(layer(inputs, mask=mask))}
 
-    tf.saved_model.save(module, str(tmp_path), signatures=serve)
+    options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
+    tf.saved_model.save(module, str(tmp_path), serve, options)
     loaded = tf.saved_model.load(str(tmp_path)).signatures["serving_default"]
     for rows, time in ((5, TIME), (1, 3), (3, 0), (0, 4)):
         inputs, mask = (tensor[:rows, :time] for tensor in batch_of())
