@@ -101,7 +101,7 @@ def nlu_run(tmp_path_factory: pytest.TempPathFactory) -> FinishedRun:
         data=str(folder / "own.grammar"),
         model=ModelConfig(24, 12, 12, (3,), units=24, dropout=0.0),
         optimizer=replace(quick.optimizer, learning_rate=0.02),
-        training=replace(quick.training, epochs=4, minimum_steps=250, batch_size=8),
+        training=replace(quick.training, epochs=4, minimum_steps=160, batch_size=8),
     )
     app = build_app()
     options = RunOptions(runs=folder / "runs", saved_models=folder / "saved_models")

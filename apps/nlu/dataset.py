@@ -153,10 +153,10 @@ class SlotSwap:
         pieces, position = [], 0
         for tag, start, end in spans:
             if generator.random() < self.share:
-                choice = values[tag][generator.integers(len(values[tag]))]
+                choice = values[tag][int(generator.integers(len(values[tag])))]
                 pieces += [(index, position, start), choice]
                 position = end
-        pieces.append((index, position, None))
+        pieces.append((index, position, len(rows[index][1])))
         characters, words, tags = (
             np.concatenate([rows[row][column][first:last] for row, first, last in pieces])
             for column in (0, 1, 3)

@@ -175,7 +175,7 @@ def _intent_sections(model: "ServedModel", answers: Answers, out_of_scope: str) 
     classes, confusion, calibration = classification_sections(
         model.labels, before, probabilities, labels
     )
-    note = " Here and in the next two parts the answer is the most probable intent, before any threshold."
+    note = " Here and in the next two parts, answers are the most probable intents, unrejected."
     sections = [
         replace(classes, title="Intents", text=classes.text + note),
         replace(confusion, title="Confusion of intents"),

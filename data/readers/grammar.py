@@ -69,7 +69,7 @@ class _Maker:
 
     def __init__(self, blocks: Sequence[Block], report: Report) -> None:
         self.intents = [block for block in blocks if block.kind == "intent"]
-        self.sizes = {block[1:3]: block.count for block in blocks if block.count}
+        self.sizes = {block[1:3]: block.amount for block in blocks if block.amount}
         self.values: dict[tuple[str, str], list[Template]] = {}
         for block in blocks:
             if block.kind == "list":

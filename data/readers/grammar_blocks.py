@@ -37,7 +37,7 @@ class Block(NamedTuple):
         kind: `"size"`, `"list"`, `"intent"`, or `""` if the heading cannot be read.
         name: Name of the list or the intent.
         split: `"train"`, `"validation"`, `"test"`, or `""` for all of them.
-        count: Number of sentences; 0 if it is not given.
+        amount: Number of sentences; 0 if it is not given.
         number: Line of the heading.
         content: The values or phrasings.
     """
@@ -45,7 +45,7 @@ class Block(NamedTuple):
     kind: str
     name: str
     split: str
-    count: int
+    amount: int
     number: int
     content: list[Line]
 
@@ -109,9 +109,9 @@ def _lines(path: Path, report: Report) -> Iterator[tuple[int, str]]:
         line = content.count(b"\n", 0, error.start) + 1
         report.error(line, f"not UTF-8 text ({error.reason}); save the grammar as UTF-8")
         return
-    for number, line in enumerate(text.split("\n"), start=1):
-        if line.strip() and not line.lstrip().startswith("#"):
-            yield number, line
+    for number, row in enumerate(text.split("\n"), start=1):
+        if row.strip() and not row.lstrip().startswith("#"):
+            yield number, row
 
 
 def _heading(line: str, number: int, report: Report) -> Block:
@@ -148,7 +148,7 @@ def _check_content(blocks: Sequence[Block], report: Report) -> None:
                 block.number,
                 f"{block.kind} {block.name!r} has no {what}; write them below it, indented",
             )
-        if block.count and counted.setdefault(block[1:3], block.number) != block.number:
+        if block.amount and counted.setdefault(block[1:3], block.number) != block.number:
             report.error(block.number, f"this size is already given in line {counted[block[1:3]]}")
     if not any(block.kind == "intent" for block in blocks):
         report.error(1, "no intents; write `intent NAME` and indented phrasings below it")

@@ -148,7 +148,7 @@ class _Recurrent(keras.Layer):
         return [tf.cast(state, tf.float32) for state in initial_state]
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...], **_: Any) -> Any:
-        batch, time, _ = input_shape
+        batch, time = input_shape[:2]
         directions = 2 if self.bidirectional else 1
         outputs = (batch, time, directions * self.units)
         if not self.return_state:

@@ -60,7 +60,7 @@ def _concatenate(parts: Sequence[np.ndarray]) -> np.ndarray:
     """Joins batches; those of fewer columns are padded as the signatures pad: "", -1 or 0."""
     if parts[0].ndim == 1:
         return np.concatenate(parts)
-    padding = {"O": b"", "i": -1}.get(parts[0].dtype.kind, 0)
+    padding: Any = {"O": b"", "i": -1}.get(parts[0].dtype.kind, 0)
     width = max(part.shape[1] for part in parts)
     return np.concatenate(
         [

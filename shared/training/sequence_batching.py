@@ -43,19 +43,15 @@ class SequenceBatches:
 
     def epoch(self, seed: int | None = None, skip: int = 0) -> Iterator[tuple[Any, Any]]:
         """Batches as `Batches.epoch` gives them; without a seed they are ordered by length."""
-        if seed is None:
-            rows, batches = (
-                self.rows,
-                self._cut(np.argsort(self._lengths(self.rows), kind="stable")),
-            )
-        else:
-            rows, batches = self._shuffled(np.random.default_rng(seed))
+        rows, batches = self._in_order() if seed is None else self._shuffled(seed)
         for batch in batches[skip:]:
             yield self._pad([rows[row] for row in batch])
 
-    def _shuffled(
-        self, generator: np.random.Generator
-    ) -> tuple[Sequence[Row], Sequence[np.ndarray]]:
+    def _in_order(self) -> tuple[Sequence[Row], list[np.ndarray]]:
+        return self.rows, self._cut(np.argsort(self._lengths(self.rows), kind="stable"))
+
+    def _shuffled(self, seed: int) -> tuple[Sequence[Row], list[np.ndarray]]:
+        generator = np.random.default_rng(seed)
         rows = self.vary(self.rows, generator) if self.vary else self.rows
         full = max(self.examples // self.batch_size, 1) * self.batch_size
         used = min(full, self.examples)

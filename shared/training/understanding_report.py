@@ -128,7 +128,7 @@ def rejection_section(scores: np.ndarray, outside: np.ndarray, threshold: float)
         threshold: The score from which a sentence is rejected.
     """
     rows = [
-        [_name_limit(limit, threshold), *_shares(scores, outside, limit)]
+        (_name_limit(limit, threshold), *_shares(scores, outside, limit))
         for limit in sorted({*THRESHOLDS, threshold})
     ]
     figure = plots.score_histograms(
@@ -152,7 +152,10 @@ def _name_limit(limit: float, threshold: float) -> str:
     return f"{limit:.2f}, chosen" if limit == threshold else f"{limit:.2f}"
 
 
-def _shares(scores: np.ndarray, outside: np.ndarray, limit: float) -> list[float]:
+def _shares(scores: np.ndarray, outside: np.ndarray, limit: float) -> tuple[float, float, float]:
     rejected = scores >= limit
-    parts = (rejected[outside], outside[rejected], rejected[~outside])
-    return [float(part.mean()) if part.size else float("nan") for part in parts]
+    return _share(rejected[outside]), _share(outside[rejected]), _share(rejected[~outside])
+
+
+def _share(chosen: np.ndarray) -> float:
+    return float(chosen.mean()) if chosen.size else float("nan")

@@ -155,6 +155,24 @@ def test_the_command_line_reports_bad_files_in_text(samples, broken, serve):
     assert good.startswith(f"{samples[0]}: ") and "error" not in good
 
 
+def test_names_of_files_are_shown_as_they_are(serve):
+    """Markup is not interpreted, and bytes that are no text are escaped."""
+    words = ("--server", serve(), "[red]missing[/red] :smile:.png", b"caf\xe9.png")
+    command = [sys.executable, "-m", "apps.image_recognition.predict", *words]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    error = "error: unreadable: No such file or directory"
+    assert result.stdout.splitlines() == [
+        f"[red]missing[/red] :smile:.png: {error}",
+        f"caf\\udce9.png: {error}",
+    ]
+    assert result.returncode == 1
+
+
+def test_without_files_their_names_are_read_from_standard_input(samples, serve):
+    result = run_predict("--server", serve(), stdin=f"{samples[0]}\n")
+    assert result.returncode == 0 and result.stdout.startswith(f"{samples[0]}: ")
+
+
 def test_more_files_than_fit_in_one_batch(samples, serve):
     many = [samples[row % 4] for row in range(70)]
     result = run_predict("--server", serve(), "--json", "-", stdin="\n".join(map(str, many)))

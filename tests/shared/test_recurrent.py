@@ -106,7 +106,7 @@ def compiled(layer_class: type, bidirectional: bool) -> Any:
 
 @BOTH
 @DIRECTIONS
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(lengths=st.lists(st.integers(0, TIME), min_size=1, max_size=6))
 def test_a_row_alone_is_as_in_a_padded_batch(layer_class, bidirectional, lengths):
     run = compiled(layer_class, bidirectional)
@@ -201,10 +201,10 @@ def test_training_and_saving_in_a_model_with_masks(layer_class, tmp_path):
     hidden = layer_class(UNITS, dropout=0.1, return_state=True)(hidden)[0]
     hidden = keras.layers.GlobalAveragePooling1D()(hidden)  # supports masks only if one arrives
     model = keras.Model(inputs, keras.layers.Dense(1)(hidden))
-    model.compile("adam", "mse")
+    model.compile(keras.optimizers.Adam(0.03), "mse")
     batch, mask = batch_of()
     batch *= tf.cast(mask, tf.float32)[:, :, None]
-    losses = [model.train_on_batch(batch, np.ones((len(LENGTHS), 1))) for _ in range(30)]
+    losses = [model.train_on_batch(batch, np.ones((len(LENGTHS), 1))) for _ in range(15)]
     assert losses[-1] < losses[0] / 2
     answers = model.predict(batch, verbose=0)
     alone = model.predict(batch[1:2, : LENGTHS[1]], verbose=0)
