@@ -23,8 +23,7 @@ def lstm(
 ) -> tuple[tuple[tf.Tensor, tf.Tensor], Callable]:
     """Runs a long short-term memory over packed sequences.
 
-    Hochreiter and Schmidhuber, "Long Short-Term Memory", 1997; with the forget gate of Gers,
-    Schmidhuber and Cummins, "Learning to Forget", 2000.
+    Hochreiter and Schmidhuber, 1997, with the forget gate of Gers, Schmidhuber and Cummins, 2000.
 
     Args:
         projected: float32 `(steps, 4 * units)`. Packed inputs times kernel, plus bias; gates in
@@ -38,7 +37,6 @@ def lstm(
         Packed outputs and cell states, both float32 `(steps, units)`.
     """
     kernels = tf.split(recurrent_kernel, 4, axis=1)
-    batch = tf.shape(hidden)[0]
 
     def step(rows: slice, count: tf.Tensor, states: tuple) -> tuple[tuple, tuple]:
         hidden, cell = (state[:count] for state in states)
@@ -48,8 +46,8 @@ def lstm(
         next_cell = f * cell + i * g
         squashed = tf.tanh(next_cell)
         next_hidden = o * squashed
-        saved = (next_hidden, next_cell, hidden, cell, i, f, g, o, squashed)
-        return (next_hidden, next_cell), saved
+        states = (next_hidden, next_cell)
+        return states, (*states, hidden, cell, i, f, g, o, squashed)
 
     hiddens, cells, *saved = _forward(counts, step, (hidden, cell), number=9)
 
@@ -72,8 +70,8 @@ def lstm(
 
         d_states, (d_projected,) = _backward(counts, step, (hidden, cell), [projected])
         d_kernel = tf.matmul(saved[0], d_projected, transpose_a=True)
-        d_hidden, d_cell = (_grow(state, batch) for state in d_states)
-        return d_projected, d_kernel, d_hidden, d_cell, None
+        d_initial = [_grow(state, tf.shape(hidden)[0]) for state in d_states]
+        return d_projected, d_kernel, *d_initial, None
 
     return (hiddens, cells), gradient
 
@@ -88,8 +86,7 @@ def gru(
 ) -> tuple[tf.Tensor, Callable]:
     """Runs a gated recurrent unit over packed sequences, the reset gate behind the product.
 
-    Cho et al., "Learning Phrase Representations using RNN Encoder-Decoder for Statistical Machine
-    Translation", 2014, https://arxiv.org/abs/1406.1078v1.
+    Cho et al., 2014, https://arxiv.org/abs/1406.1078v1.
 
     Args:
         projected: float32 `(steps, 3 * units)`. Packed inputs times kernel, plus the bias of the
@@ -104,7 +101,6 @@ def gru(
     """
     kernels = tf.split(recurrent_kernel, 3, axis=1)
     biases = tf.split(recurrent_bias, 3)
-    batch = tf.shape(hidden)[0]
 
     def step(rows: slice, count: tf.Tensor, states: tuple) -> tuple[tuple, tuple]:
         hidden = states[0][:count]
@@ -134,11 +130,11 @@ def gru(
             gates = (tf.concat([d_z, d_r, d_n], axis=1), tf.concat(d_products, axis=1))
             return (d_previous,), gates
 
-        d_states, gates = _backward(counts, step, (hidden,), [projected] * 2)
+        (d_initial,), gates = _backward(counts, step, (hidden,), [projected] * 2)
         d_projected, d_products = gates
         d_kernel = tf.matmul(saved[0], d_products, transpose_a=True)
         d_bias = tf.reduce_sum(d_products, axis=0)
-        return d_projected, d_kernel, d_bias, _grow(d_states[0], batch), None
+        return d_projected, d_kernel, d_bias, _grow(d_initial, tf.shape(hidden)[0]), None
 
     return hiddens, gradient
 

@@ -10,7 +10,7 @@ import tensorflow as tf
 from apps.nlu.config import BEST, QUICK, ModelConfig
 from apps.nlu.model import build_loss, build_model, decode_tags
 from apps.nlu.preprocess import TextPreprocess
-from shared.training.config import ConfigError, LossConfig
+from shared.training.config import ConfigError, LossConfig, TrainingConfig
 
 SMALL = ModelConfig(
     word_size=6, character_size=4, character_filters=3, character_widths=(2, 3), units=5
@@ -154,6 +154,13 @@ def test_reduced_precision_gives_float32_outputs_and_trains(precision: str) -> N
     assert {gradient.dtype.name for gradient in gradients.values()} == {"float32"}
 
 
-def test_another_loss_is_refused() -> None:
-    with pytest.raises(ConfigError, match="cross_entropy"):
-        replace(QUICK, loss=LossConfig(name="mean_squared_error"))
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"loss": LossConfig(name="mean_squared_error")}, "trained with cross_entropy"),
+        ({"training": TrainingConfig(xla=True)}, "--training.xla does not go with"),
+    ],
+)
+def test_what_the_network_cannot_be_trained_with_is_refused(change, message) -> None:
+    with pytest.raises(ConfigError, match=message):
+        replace(QUICK, **change)
