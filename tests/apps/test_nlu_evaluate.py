@@ -90,8 +90,8 @@ def test_mistakes_are_described_the_most_confident_first(nlu_model, answered):
     (predicted,) = error["predicted_slots"]
     start, end = slot["start"], slot["end"]
     assert slot == {"name": "time", "value": alarm.text[start:end], "start": start, "end": end}
-    score = predicted.pop("score")
-    assert predicted == slot and score == pytest.approx(outputs["slot_scores"][0, 0], abs=1e-5)
+    score = pytest.approx(outputs["slot_scores"][0, 0], abs=1e-5)
+    assert predicted == {**slot, "score": score}
     confidence = [
         min([error["score"], *(slot["score"] for slot in error["predicted_slots"])])
         for error in evaluation.errors
@@ -105,7 +105,7 @@ def test_mistakes_are_described_the_most_confident_first(nlu_model, answered):
 def test_data_without_slots_and_with_one_intent(nlu_model, intent, tmp_path):
     split = split_of(nlu_model, Utterance("who is love", intent), Utterance("buy a car", intent))
     evaluation = evaluate(nlu_model, split)
-    assert set(INTENTS) < set(titles(evaluation))
+    assert set(INTENTS) <= set(titles(evaluation))
     write_report(Report("Test", "", [], evaluation.sections), tmp_path / "report.html")
 
 
