@@ -50,7 +50,7 @@ class Prediction:
     intent_scores: tuple[float, ...]
     """Their calibrated probabilities."""
     out_of_scope_score: float
-    """Probability that none of the intents fits."""
+    """1 less the probability of the best intent in scope."""
     slots: tuple[Slot, ...]
     """The slots, in order."""
     error: str
