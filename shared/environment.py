@@ -7,6 +7,9 @@ import os
 def quiet_tensorflow() -> None:
     """Hides TensorFlow's log of missing GPUs, gradients that a server does not need, and the like;
     exceptions are not affected."""
+    # Imported here, as what asks a server needs neither this nor TensorFlow, which brings it.
+    from absl import logging as absl_logging
+
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    for name in ("tensorflow", "absl"):
-        logging.getLogger(name).setLevel(logging.ERROR)
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
+    absl_logging.set_verbosity(absl_logging.ERROR)

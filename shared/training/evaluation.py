@@ -17,7 +17,7 @@ from shared.training.config import Config, ConfigError, read_config
 from shared.training.console import CONSOLE, format_metrics, print_problems
 from shared.training.report import Report, write_report
 from shared.training.run_folder import RunFolder, write_json
-from shared.training.run_report import metric_tiles
+from shared.training.run_report import app_title, metric_tiles
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -180,7 +180,7 @@ def _write(
 ) -> None:
     folder.write_errors(evaluation.errors)
     write_json(folder.path / "metrics.json", {arguments.split: evaluation.metrics})
-    title = f"{version.parent.name} version {version.name}".replace("_", " ").capitalize()
+    title = f"{app_title(version.parent.name)} version {version.name}"
     subtitle = f"{arguments.data}, {arguments.split} examples"
     tiles = metric_tiles(evaluation.metrics)
     write_report(Report(title, subtitle, tiles, evaluation.sections), folder.report)

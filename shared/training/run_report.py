@@ -34,7 +34,7 @@ def write_run_report(
     sections = [curves, *test.sections, *_problems_section(problems), _export_section(metrics)]
     write_report(
         Report(
-            title=details["app"].replace("_", " ").capitalize(),
+            title=app_title(details["app"]),
             subtitle=f"{details['data']}, seed {details['seed']}, "
             f"{metrics['parameters']:,} parameters, {metrics['train_seconds']:.0f} s of training",
             tiles=metric_tiles(test.metrics),
@@ -42,6 +42,11 @@ def write_run_report(
         ),
         path,
     )
+
+
+def app_title(name: str) -> str:
+    """An app's name as a heading: initials in capitals, words with spaces."""
+    return name.upper() if len(name) <= 3 else name.replace("_", " ").capitalize()
 
 
 def metric_tiles(metrics: Mapping[str, float]) -> list[tuple[str, str]]:
