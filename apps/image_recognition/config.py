@@ -129,7 +129,7 @@ QUICK = Config(
         average_decay=0.98,
     ),
     training=TrainingConfig(
-        epochs=4, minimum_steps=350, batch_size=128, monitor="validation_accuracy"
+        epochs=4, minimum_steps=250, batch_size=128, monitor="validation_accuracy"
     ),
 )
 BEST = replace(
