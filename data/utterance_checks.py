@@ -34,8 +34,8 @@ def survey_utterances(splits: Splits, boundaries: Boundaries) -> Survey:
     """Reads every sentence once and lists all that is wrong.
 
     Errors are slots that begin or end inside a token or hold none, training sentences without a
-    token, and training data with one intent and no slots. All else is a warning: published sets
-    do repeat sentences and test intents that they do not train.
+    token, and training data with one intent. All else is a warning: published sets do repeat
+    sentences and test intents that they do not train.
 
     Args:
         splits: Sentences as `data.load(..., kind="utterances")` gives them.
@@ -156,12 +156,11 @@ def _label_problems(scans: Mapping[str, _Scan]) -> Iterator[Problem]:
     slots = {name: _slot_counts(scan) for name, scan in scans.items()}
     if len(intents["train"]) == 1:
         (intent,) = intents["train"]
-        if slots["train"]:
-            message = f"only the intent {intent!r}; the model learns slots alone"
-            yield Problem("warning", "train", message)
-        else:
-            message = f"only the intent {intent!r} and no slots; expected two or more intents"
-            yield Problem("error", "train", message)
+        message = (
+            f"only the intent {intent!r}; expected two or more: add sentences of another, or some "
+            "that are none of it, with the intent out_of_scope"
+        )
+        yield Problem("error", "train", message)
     yield from _coverage("intents", intents)
     yield from _coverage("slot types", slots)
     names = sorted(intents["train"])
