@@ -273,7 +273,7 @@ def test_data_that_cannot_be_trained_on_publishes_nothing(tmp_path: Path) -> Non
     rows = [{"text": f"hello {number}", "intent": "greet"} for number in range(20)]
     path = write(tmp_path / "own.jsonl", map(json.dumps, rows))
     options = RunOptions(runs=tmp_path / "runs", saved_models=tmp_path / "saved_models")
-    with pytest.raises(DataError, match="only the intent 'greet' and no slots"):
+    with pytest.raises(DataError, match="only the intent 'greet'; expected two"):
         run(build_app(), replace(SMALL, data=str(path)), options)
     assert versions(tmp_path / "saved_models" / "nlu") == []
 
