@@ -168,7 +168,7 @@ def _mistakes_section(
 def _intent_sections(model: "ServedModel", answers: Answers, out_of_scope: str) -> list[Section]:
     """The sections of a classifier, and that of the threshold, over sentences with an answer."""
     answered = answers.outputs["error"] == b""
-    if len(model.labels) < 2 or not answered.any():
+    if not answered.any():
         return []
     probabilities, labels = answers.outputs["probabilities"][answered], answers.labels[answered]
     before = uncalibrated(probabilities, model.calibration["temperature"])

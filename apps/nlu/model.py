@@ -9,9 +9,9 @@ from keras import layers, ops
 
 from apps.nlu.config import Config, ModelConfig
 from apps.nlu.preprocess import CHARACTER_BUCKETS, TextPreprocess
-from shared.layers.attention_pooling import AttentionPooling, MaskedMaxPooling
 from shared.layers.character_convolution import CharacterConvolution
 from shared.layers.conditional_random_field import ConditionalRandomField
+from shared.layers.pooling import AttentionPooling, MaskedMaxPooling
 from shared.layers.recurrent import LSTM
 from shared.losses import TaggingLikelihood, build_classification_loss
 from shared.training.config import LossConfig
@@ -22,9 +22,10 @@ def build_model(config: Config, preprocess: TextPreprocess, labels: tuple[str, .
 
     Words are embedded and joined by features of their characters (Kim et al.,
     https://arxiv.org/abs/1508.06615), a bidirectional LSTM (Graves and Schmidhuber, 2005) reads
-    the sentence, attention pools it for the intent (Liu and Lane, https://arxiv.org/abs/1609.01454),
-    the intent gates what the slot head sees (Goo et al., https://aclanthology.org/N18-2118), and a
-    conditional random field joins the tags (Huang et al., https://arxiv.org/abs/1508.01991).
+    the sentence, attention and maximum pool it for the intent (Liu and Lane,
+    https://arxiv.org/abs/1609.01454), the intent gates what the slot head sees (Goo et al.,
+    https://aclanthology.org/N18-2118), and a conditional random field joins the tags (Huang et al.,
+    https://arxiv.org/abs/1508.01991).
 
     Args:
         config: Sizes and dropout.

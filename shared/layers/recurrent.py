@@ -26,7 +26,6 @@ class _Recurrent(keras.Layer):
         self,
         units: int,
         bidirectional: bool = False,
-        dropout: float = 0.0,
         return_state: bool = False,
         **kwargs: Any,
     ) -> None:
@@ -35,9 +34,7 @@ class _Recurrent(keras.Layer):
             raise ValueError(f"units must be at least 1, got {units}.")
         self.units = units
         self.bidirectional = bidirectional
-        self.dropout = dropout
         self.return_state = return_state
-        self.input_dropout = keras.layers.Dropout(dropout)
         self.supports_masking = True
         self.supports_jit = False  # The number of packed steps is known only when the graph runs.
 
@@ -58,7 +55,6 @@ class _Recurrent(keras.Layer):
         inputs: tf.Tensor,
         mask: tf.Tensor | None = None,
         initial_state: Sequence[tf.Tensor] | None = None,
-        training: bool = False,
     ) -> tf.Tensor | tuple[tf.Tensor, ...]:
         """Runs the layer.
 
@@ -68,14 +64,13 @@ class _Recurrent(keras.Layer):
                 the number of True counts.
             initial_state: Tensors `(batch, units)` in the order of the returned states; zeros if
                 not given.
-            training: Whether dropout acts.
 
         Returns:
             Outputs `(batch, time, units)`, or `(batch, time, 2 * units)` with the forward
             direction first; zeros where the mask is False. With `return_state` a tuple of the
             outputs and the states `(batch, units)` after each row's last step.
         """
-        inputs = tf.cast(self.input_dropout(inputs, training=training), tf.float32)
+        inputs = tf.cast(inputs, tf.float32)
         batch, time = tf.unstack(tf.shape(inputs)[:2])
         if mask is None:
             lengths = tf.fill([batch], time)
@@ -156,7 +151,7 @@ class _Recurrent(keras.Layer):
         return outputs, *[(batch, self.units)] * (directions * self.num_states)
 
     def get_config(self) -> dict[str, Any]:
-        names = ("units", "bidirectional", "dropout", "return_state")
+        names = ("units", "bidirectional", "return_state")
         return {**super().get_config(), **{name: getattr(self, name) for name in names}}
 
 
@@ -172,7 +167,6 @@ class LSTM(_Recurrent):
     Args:
         units: int. Width of the state, per direction.
         bidirectional: Whether to run a second set of weights from each row's end to its start.
-        dropout: Fraction of the inputs set to zero in training.
         return_state: Whether to return the states after each row's last step, too.
 
     Raises:
@@ -217,7 +211,6 @@ class GRU(_Recurrent):
     Args:
         units: int. Width of the state, per direction.
         bidirectional: Whether to run a second set of weights from each row's end to its start.
-        dropout: Fraction of the inputs set to zero in training.
         return_state: Whether to return the state after each row's last step, too.
 
     Raises:

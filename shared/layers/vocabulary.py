@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-PADDING, UNKNOWN = 0, 1
+UNKNOWN = 1  # 0 is left for padding.
 # The largest number of buckets that `tf.strings.to_hash_bucket_fast` accepts.
 _BUCKETS = 2**63 - 1
 

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from importlib import import_module
 from io import TextIOWrapper
 from itertools import chain, islice
 from pathlib import Path
@@ -125,7 +126,7 @@ def _expand(inputs: Sequence[str]) -> Iterator[str]:
 
 def _converse() -> Iterator[str]:
     with suppress(ImportError):
-        import readline  # noqa: F401  # gives `input` arrow keys and a history
+        import_module("readline")  # Gives `input` arrow keys and a history.
     prompt = "> " if sys.stdout.isatty() else ""
     with suppress(EOFError, KeyboardInterrupt):
         while line := input(prompt).strip():

@@ -23,8 +23,8 @@ class Batches(Protocol):
     def batch_size(self) -> int: ...
 
     def epoch(self, seed: int | None = None, skip: int = 0) -> Iterator[tuple[Any, Any]]:
-        """Batches `(inputs, targets)` in the order of `seed`, or as stored; without the first
-        `skip`. A shuffled epoch leaves out a last batch that is not full."""
+        """Batches `(inputs, targets)` in the order of `seed`, or without one in a fixed order;
+        without the first `skip`. A shuffled epoch leaves out a last batch that is not full."""
         ...
 
 

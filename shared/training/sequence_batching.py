@@ -42,7 +42,7 @@ class SequenceBatches:
         return len(self.rows)
 
     def epoch(self, seed: int | None = None, skip: int = 0) -> Iterator[tuple[Any, Any]]:
-        """Batches as `Batches.epoch` gives them; without a seed they are ordered by length."""
+        """Batches as `Batches.epoch` gives them; without a seed by length."""
         rows, batches = self._in_order() if seed is None else self._shuffled(seed)
         for batch in batches[skip:]:
             yield self._pad([rows[row] for row in batch])

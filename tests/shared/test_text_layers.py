@@ -1,4 +1,4 @@
-"""Attention pooling, character convolution and padding of ragged rows, against NumPy."""
+"""Pooling, character convolution and padding of ragged rows, against NumPy."""
 
 import keras
 import numpy as np
@@ -7,8 +7,8 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared.layers.attention_pooling import AttentionPooling
 from shared.layers.character_convolution import CharacterConvolution
+from shared.layers.pooling import AttentionPooling, MaskedMaxPooling
 from shared.layers.ragged import to_dense
 
 BUCKETS = 20
@@ -64,6 +64,23 @@ def test_attention_of_a_row_without_steps_is_finite(generator):
     pooled = layer(inputs, mask=mask & (np.arange(4) > 0)[:, None]).numpy()
     np.testing.assert_allclose(pooled[0], inputs[0].mean(axis=0), rtol=1e-5)
     np.testing.assert_allclose(pooled[1:], layer(inputs, mask=mask)[1:], rtol=1e-6)
+
+
+def test_maximum_is_that_of_the_steps_under_the_mask(generator):
+    inputs, mask = sequences(generator)
+    together = MaskedMaxPooling()(inputs, mask=mask).numpy()
+    for row, length in enumerate(LENGTHS):
+        np.testing.assert_array_equal(together[row], inputs[row, :length].max(axis=0))
+        np.testing.assert_array_equal(
+            MaskedMaxPooling()(inputs[row : row + 1, :length])[0], together[row]
+        )
+
+
+def test_maximum_of_a_row_without_steps_is_zero(generator):
+    inputs, mask = sequences(generator)
+    pooled = MaskedMaxPooling()(inputs, mask=mask & (np.arange(4) > 0)[:, None]).numpy()
+    np.testing.assert_array_equal(pooled[0], np.zeros(3))
+    assert pooled[1:].any(axis=1).all()
 
 
 def test_attention_learns_and_passes_no_gradient_to_padding(generator):

@@ -9,7 +9,7 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared.layers.vocabulary import PADDING, UNKNOWN, Vocabulary
+from shared.layers.vocabulary import UNKNOWN, Vocabulary
 
 WORDS = ("play", "ünï", "😀", "", "Ж", "a b")
 ALLOWED_OPS = Path(__file__).parents[2] / "shared" / "export" / "allowed_ops.txt"
@@ -22,7 +22,7 @@ def test_words_are_numbered_from_two_in_their_order():
     assert numbers.dtype == tf.int32
     np.testing.assert_array_equal(numbers, range(2, 8))
     assert vocabulary.size == 8
-    assert (PADDING, UNKNOWN) == (0, 1)
+    assert (0, UNKNOWN) == (0, 1)
 
 
 @given(words=any_words.map(lambda words: list(dict.fromkeys(words))), asked=any_words)
