@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import difflib
+
 import tensorflow_datasets as tfds
 
 from data.splits import DataError, Problem, Split
 
 Stored = tuple[tuple[str, ...], dict[str, Split], list[Problem]]
 """Class names in index order, the splits that exist by name, and warnings."""
+
+PREFIX = "tfds:"
+"""Stands in front of the name of any other set of TensorFlow Datasets."""
 
 _FAILURES = (
     OSError,
@@ -17,6 +22,30 @@ _FAILURES = (
     tfds.download.DownloadError,
     tfds.core.download.download_manager.NonMatchingChecksumError,
 )
+
+
+def find_builder(name: str, data_dir: str | None = None) -> tfds.core.DatasetBuilder:
+    """Finds a set of TensorFlow Datasets.
+
+    Args:
+        name: `NAME` or `NAME/CONFIG`, with or without `PREFIX`.
+        data_dir: Folder of TensorFlow Datasets; by default `~/tensorflow_datasets`.
+
+    Returns:
+        The set, which need not be prepared.
+
+    Raises:
+        DataError: If there is none of this name; names some that are spelt alike.
+    """
+    tfds_name = name.removeprefix(PREFIX)
+    try:
+        return tfds.builder(tfds_name, data_dir=data_dir)
+    except ValueError as error:
+        reason = str(error).strip().split("\n")[0]
+        close = difflib.get_close_matches(tfds_name, tfds.list_builders(), n=5)
+        hint = f"; did you mean {', '.join(close)}?" if close else ""
+        message = f"TensorFlow Datasets does not know {tfds_name!r}: {reason}{hint}"
+        raise data_error(name, message) from error
 
 
 def prepare(name: str, builder: tfds.core.DatasetBuilder) -> None:

@@ -8,7 +8,6 @@ from keras import layers, ops
 from apps.image_recognition.config import Config, mirrors
 from apps.image_recognition.preprocess import ImagePreprocess
 from shared.losses import build_classification_loss
-from shared.training.config import LossConfig
 
 # Keeps the first logits small, so that training starts from even probabilities.
 LOGIT_SCALE = 0.125
@@ -45,9 +44,9 @@ def build_model(
     return keras.Model(inputs, MirrorAverage(network)(inputs), name="mirror_average")
 
 
-def build_loss(config: LossConfig, model: keras.Model) -> keras.losses.Loss:
+def build_loss(config: Config, model: keras.Model) -> keras.losses.Loss:
     """The loss of the model's logits."""
-    return build_classification_loss(config)
+    return build_classification_loss(config.loss)
 
 
 @keras.saving.register_keras_serializable("quartet")

@@ -1,7 +1,7 @@
 """Trains image recognition: `python -m apps.image_recognition.train --help`."""
 
 from apps.image_recognition.config import PRESETS, Config
-from shared.training.app import App
+from shared.training.app import App, Task
 from shared.training.main import main
 
 
@@ -11,10 +11,16 @@ def build_app() -> App[Config]:
     from apps.image_recognition import dataset, evaluate, export, model, preprocess
     from data import DataError
 
+    task = Task(
+        headline="accuracy",
+        signatures=export.SIGNATURES,
+        input_name="image_bytes",
+        metrics=("accuracy",),
+    )
     return App(
         name="image_recognition",
-        headline="accuracy",
         presets=PRESETS,
+        task=lambda config: task,
         load=dataset.load,
         load_split=dataset.load_split,
         build_preprocess=preprocess.build_preprocess,
@@ -22,12 +28,9 @@ def build_app() -> App[Config]:
         build_augmentation=dataset.build_augmentation,
         build_model=model.build_model,
         build_loss=model.build_loss,
-        metrics=("accuracy",),
         calibrate=export.calibrate,
-        signatures=export.SIGNATURES,
         build_signatures=export.build_signatures,
         reference=export.reference,
-        input_name="image_bytes",
         build_warmup=export.build_warmup,
         evaluate=evaluate.evaluate,
         write_samples=dataset.write_samples,

@@ -14,7 +14,6 @@ from shared.layers.conditional_random_field import ConditionalRandomField
 from shared.layers.pooling import AttentionPooling, MaskedMaxPooling
 from shared.layers.recurrent import LSTM
 from shared.losses import TaggingLikelihood, build_classification_loss
-from shared.training.config import LossConfig
 
 
 def build_model(config: Config, preprocess: TextPreprocess, labels: tuple[str, ...]) -> keras.Model:
@@ -53,10 +52,10 @@ def build_model(config: Config, preprocess: TextPreprocess, labels: tuple[str, .
     return keras.Model(inputs, {"intent": intent, "slots": slots}, name="network")
 
 
-def build_loss(config: LossConfig, model: keras.Model) -> dict[str, keras.losses.Loss]:
+def build_loss(config: Config, model: keras.Model) -> dict[str, keras.losses.Loss]:
     """Cross-entropy of the intent, and the likelihood of the tags; training makes the sum small."""
     return {
-        "intent": build_classification_loss(config),
+        "intent": build_classification_loss(config.loss),
         "slots": TaggingLikelihood(model.get_layer("slots")),
     }
 

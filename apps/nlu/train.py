@@ -1,7 +1,7 @@
 """Trains natural language understanding: `python -m apps.nlu.train --help`."""
 
 from apps.nlu.config import PRESETS, Config
-from shared.training.app import App
+from shared.training.app import App, Task
 from shared.training.main import main
 
 
@@ -11,10 +11,16 @@ def build_app() -> App[Config]:
     from apps.nlu import dataset, evaluate, export, model, preprocess
     from data import DataError
 
+    task = Task(
+        headline="sentence_accuracy",
+        signatures=export.SIGNATURES,
+        input_name="text",
+        validation_metrics=("intent_accuracy", "slot_f1", "sentence_accuracy"),
+    )
     return App(
         name="nlu",
-        headline="sentence_accuracy",
         presets=PRESETS,
+        task=lambda config: task,
         load=dataset.load,
         load_split=dataset.load_split,
         build_preprocess=preprocess.build_preprocess,
@@ -23,14 +29,10 @@ def build_app() -> App[Config]:
         build_variation=dataset.build_variation,
         build_model=model.build_model,
         build_loss=model.build_loss,
-        metrics=(),
         validate=evaluate.validate,
-        validation_metrics=("intent_accuracy", "slot_f1", "sentence_accuracy"),
         calibrate=export.calibrate,
-        signatures=export.SIGNATURES,
         build_signatures=export.build_signatures,
         reference=export.reference,
-        input_name="text",
         build_warmup=export.build_warmup,
         evaluate=evaluate.evaluate,
         write_samples=dataset.write_samples,

@@ -2,15 +2,60 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 import json
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from data.splits import Problem
+
 Report = Callable[[int, str], None]
 """Takes a line number and what is wrong there."""
+
+# The 128 KiB that Python allows a value are less than many a document has.
+csv.field_size_limit(2**31 - 1)
+
+
+@dataclass
+class Findings:
+    """Everything that is wrong with some files.
+
+    Args:
+        problems: Errors and warnings, in the order in which they were met.
+    """
+
+    problems: list[Problem] = field(default_factory=list)
+
+    def error(self, where: str, message: str) -> None:
+        """Notes why training must not start."""
+        self.problems.append(Problem("error", where, message))
+
+    def warning(self, where: str, message: str) -> None:
+        """Notes what a person should know."""
+        self.problems.append(Problem("warning", where, message))
+
+    def report(self, path: Path) -> Report:
+        """What takes a line of a file and an error there."""
+        return lambda line, message: self.error(f"{path}:{line}", message)
+
+    def read_text(self, path: Path) -> str | None:
+        """Reads a UTF-8 file with line ends as `\\n`.
+
+        Returns:
+            The text; `None`, with the error noted, if it cannot be read.
+        """
+        text = read_text(path, self.report(path))
+        if text is None:
+            return None
+        if "\0" in text:
+            line = text.count("\n", 0, text.index("\0")) + 1
+            self.error(f"{path}:{line}", "NUL character: no text, or UTF-16; save it as UTF-8")
+            return None
+        return text.replace("\r\n", "\n")
 
 
 def read_text(path: Path, report: Report) -> str | None:
@@ -28,12 +73,14 @@ def read_text(path: Path, report: Report) -> str | None:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
-        report(line, f"not UTF-8 text ({error.reason}); save the file as UTF-8")
+        utf_16 = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+        reason = "it is UTF-16" if utf_16 else error.reason
+        report(line, f"not UTF-8 text ({reason}); save the file as UTF-8")
         return None
 
 
 def delimited_rows(
-    text: str, delimiter: str, required: Sequence[str], report: Report
+    text: str, delimiter: str, required: Sequence[str], report: Report, hint: str = ""
 ) -> Iterator[tuple[int, dict[str, str]]]:
     """Reads comma-separated values (RFC 4180) or their like with a heading.
 
@@ -42,6 +89,7 @@ def delimited_rows(
         delimiter: What stands between the values.
         required: Columns that the heading must have, in lower case.
         report: Takes the problems.
+        hint: What else helps where a column is missing.
 
     Yields:
         For each row the line on which it starts and its values by column.
@@ -52,7 +100,8 @@ def delimited_rows(
     missing = [column for column in required if column not in columns]
     if missing:
         separator = "tabs" if delimiter == "\t" else "commas"
-        report(1, f"no column {' or '.join(missing)} among {columns}, separated by {separator}")
+        found = f"no column {' or '.join(missing)} among {columns}, separated by {separator}"
+        report(1, f"{found}; {hint}" if hint else found)
         return
     for line, values in records:
         if len(values) == len(columns):

@@ -97,7 +97,10 @@ def verify(
 def compare_answers(
     answers: Mapping[str, np.ndarray], reference: Mapping[str, np.ndarray]
 ) -> tuple[float, float]:
-    """Largest difference of numbers and share of equal strings, over the outputs in `reference`."""
+    """Largest difference of numbers and share of equal strings, over the outputs in `reference`.
+
+    Differences of numbers above 1, such as perplexities, are relative to them.
+    """
     difference, agreement = 0.0, 1.0
     for name, wanted in reference.items():
         is_text = wanted.dtype.kind in "OSU"
@@ -106,7 +109,9 @@ def compare_answers(
         elif is_text:
             gap, share = 0.0, float(np.mean(answers[name] == wanted))
         else:
-            gaps = np.abs(answers[name].astype(np.float64) - wanted.astype(np.float64))
+            wanted = wanted.astype(np.float64)
+            gaps = np.abs(answers[name].astype(np.float64) - wanted)
+            gaps /= np.maximum(np.abs(wanted), 1)
             gap, share = float(np.max(gaps, initial=0.0)), 1.0
         # Not max(), which drops a NaN.
         difference, agreement = float(np.maximum(difference, gap)), min(agreement, share)

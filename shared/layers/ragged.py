@@ -21,3 +21,20 @@ def to_dense(rows: tf.RaggedTensor, width: tf.Tensor | int, padding: Any = None)
     shape = tf.tensor_scatter_nd_update(tf.shape(dense), [[1]], [missing])
     fill = tf.zeros((), dense.dtype) if padding is None else tf.constant(padding, dense.dtype)
     return tf.concat([dense, tf.fill(shape, fill)], axis=1)
+
+
+def keep_ends(rows: tf.RaggedTensor, first: int, last: int) -> tf.RaggedTensor:
+    """Leaves out the middle of rows that are longer than `first + last`.
+
+    Args:
+        rows: ragged `(batch, length, …)`.
+        first: int. Elements kept at the beginning of a long row.
+        last: int. Elements kept at its end.
+
+    Returns:
+        Ragged, of the same type.
+    """
+    lengths = rows.row_lengths()
+    places = tf.ragged.range(lengths).flat_values
+    from_end = tf.gather(lengths, rows.value_rowids()) - places
+    return tf.ragged.boolean_mask(rows, rows.with_values((places < first) | (from_end <= last)))

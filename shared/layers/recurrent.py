@@ -27,6 +27,7 @@ class _Recurrent(keras.Layer):
         units: int,
         bidirectional: bool = False,
         return_state: bool = False,
+        recurrent_dropout: float = 0.0,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -35,6 +36,8 @@ class _Recurrent(keras.Layer):
         self.units = units
         self.bidirectional = bidirectional
         self.return_state = return_state
+        self.recurrent_dropout = recurrent_dropout
+        self.weight_dropout = keras.layers.Dropout(recurrent_dropout, dtype="float32")
         self.supports_masking = True
         self.supports_jit = False  # The number of packed steps is known only when the graph runs.
 
@@ -55,6 +58,7 @@ class _Recurrent(keras.Layer):
         inputs: tf.Tensor,
         mask: tf.Tensor | None = None,
         initial_state: Sequence[tf.Tensor] | None = None,
+        training: bool = False,
     ) -> tf.Tensor | tuple[tf.Tensor, ...]:
         """Runs the layer.
 
@@ -64,6 +68,7 @@ class _Recurrent(keras.Layer):
                 the number of True counts.
             initial_state: Tensors `(batch, units)` in the order of the returned states; zeros if
                 not given.
+            training: Whether `recurrent_dropout` acts.
 
         Returns:
             Outputs `(batch, time, units)`, or `(batch, time, 2 * units)` with the forward
@@ -84,6 +89,9 @@ class _Recurrent(keras.Layer):
             self.directions, (packing.forward, packing.backward), strict=False
         ):
             first, states = states[: self.num_states], states[self.num_states :]
+            kernel, recurrent_kernel, bias = map(tf.convert_to_tensor, weights)
+            recurrent_kernel = self.weight_dropout(recurrent_kernel, training=training)
+            weights = (kernel, recurrent_kernel, bias)
             steps = self._run(weights, tf.gather_nd(inputs, index), first, packing.counts)
             outputs.append(tf.scatter_nd(index, steps[0], (batch, time, self.units)))
             last += [
@@ -95,6 +103,19 @@ class _Recurrent(keras.Layer):
             return result
         return result, *(tf.cast(state, self.compute_dtype) for state in last)
 
+    def step(self, inputs: tf.Tensor, states: Sequence[tf.Tensor]) -> tuple[tf.Tensor, ...]:
+        """Goes one step forward, for a sequence that is made while it is read.
+
+        Args:
+            inputs: float32 `(batch, features)`.
+            states: float32 `(batch, units)` each, those of the forward direction; zeros at first.
+
+        Returns:
+            The next states, the output first.
+        """
+        weights = tuple(map(tf.convert_to_tensor, self.directions[0]))
+        return self._run(weights, inputs, states, tf.shape(inputs)[:1])
+
     @abstractmethod
     def _add_weights(self, prefix: str, features: int) -> tuple[keras.Variable, ...]:
         """Adds kernel, recurrent kernel and bias of one direction."""
@@ -102,7 +123,7 @@ class _Recurrent(keras.Layer):
     @abstractmethod
     def _run(
         self,
-        weights: tuple[keras.Variable, ...],
+        weights: tuple[tf.Tensor, ...],
         inputs: tf.Tensor,
         states: Sequence[tf.Tensor],
         counts: tf.Tensor,
@@ -151,7 +172,7 @@ class _Recurrent(keras.Layer):
         return outputs, *[(batch, self.units)] * (directions * self.num_states)
 
     def get_config(self) -> dict[str, Any]:
-        names = ("units", "bidirectional", "return_state")
+        names = ("units", "bidirectional", "return_state", "recurrent_dropout")
         return {**super().get_config(), **{name: getattr(self, name) for name in names}}
 
 
@@ -168,6 +189,8 @@ class LSTM(_Recurrent):
         units: int. Width of the state, per direction.
         bidirectional: Whether to run a second set of weights from each row's end to its start.
         return_state: Whether to return the states after each row's last step, too.
+        recurrent_dropout: float. Share of the recurrent weights that are zero in a training step,
+            the same ones at all of its times (Merity et al., https://arxiv.org/abs/1708.02182).
 
     Raises:
         ValueError: If `units` is below 1, inputs are not `(batch, time, features)` or the initial
@@ -189,12 +212,12 @@ class LSTM(_Recurrent):
 
     def _run(
         self,
-        weights: tuple[keras.Variable, ...],
+        weights: tuple[tf.Tensor, ...],
         inputs: tf.Tensor,
         states: Sequence[tf.Tensor],
         counts: tf.Tensor,
     ) -> tuple[tf.Tensor, ...]:
-        kernel, recurrent_kernel, bias = (tf.convert_to_tensor(weight) for weight in weights)
+        kernel, recurrent_kernel, bias = weights
         projected = tf.nn.bias_add(tf.matmul(inputs, kernel), bias)
         return recurrent_kernels.lstm(projected, recurrent_kernel, *states, counts)
 
@@ -212,6 +235,8 @@ class GRU(_Recurrent):
         units: int. Width of the state, per direction.
         bidirectional: Whether to run a second set of weights from each row's end to its start.
         return_state: Whether to return the state after each row's last step, too.
+        recurrent_dropout: float. Share of the recurrent weights that are zero in a training step,
+            the same ones at all of its times (Merity et al., https://arxiv.org/abs/1708.02182).
 
     Raises:
         ValueError: If `units` is below 1, inputs are not `(batch, time, features)` or the initial
@@ -231,12 +256,12 @@ class GRU(_Recurrent):
 
     def _run(
         self,
-        weights: tuple[keras.Variable, ...],
+        weights: tuple[tf.Tensor, ...],
         inputs: tf.Tensor,
         states: Sequence[tf.Tensor],
         counts: tf.Tensor,
     ) -> tuple[tf.Tensor, ...]:
-        kernel, recurrent_kernel, bias = (tf.convert_to_tensor(weight) for weight in weights)
+        kernel, recurrent_kernel, bias = weights
         projected = tf.nn.bias_add(tf.matmul(inputs, kernel), bias[0])
         return (recurrent_kernels.gru(projected, recurrent_kernel, bias[1], *states, counts),)
 

@@ -14,6 +14,8 @@ from shared.metrics.classification import (
     most_confused,
     per_class,
 )
+from shared.metrics.label_sets import label_scores, label_set_metrics
+from shared.metrics.mixture import fit_mixture
 from shared.metrics.rejection import choose_rejection_threshold
 from shared.metrics.spans import (
     Span,
@@ -33,7 +35,10 @@ __all__ = [
     "classification_metrics",
     "confusion",
     "expected_calibration_error",
+    "fit_mixture",
     "fit_temperature",
+    "label_scores",
+    "label_set_metrics",
     "most_confused",
     "per_class",
     "reliability",

@@ -4,6 +4,7 @@ from typing import Any
 
 import keras
 
+from shared.optimizers.layer_rates import LayerRates, with_layer_rates
 from shared.optimizers.muon import Muon
 from shared.optimizers.schedules import build_schedule
 from shared.training.config import OptimizerConfig
@@ -25,7 +26,9 @@ LEFT_TO_ADAM = ["logits", "transitions"]
 ADAM_TO_MUON = 0.25
 
 
-def build_optimizer(config: OptimizerConfig, total_steps: int) -> keras.Optimizer:
+def build_optimizer(
+    config: OptimizerConfig, total_steps: int, rates: LayerRates | None = None
+) -> keras.Optimizer:
     """The optimizer of a run.
 
     Weight decay leaves biases and normalisation parameters alone: shrinking those does not
@@ -34,6 +37,7 @@ def build_optimizer(config: OptimizerConfig, total_steps: int) -> keras.Optimize
     Args:
         config: Name, learning rate, schedule and the rest.
         total_steps: Steps of the whole run, which the schedule spans.
+        rates: Learning rates of pretrained layers relative to that of the others.
 
     Returns:
         A `keras.Optimizer`; with `average_decay` it also keeps the running average of weights.
@@ -54,7 +58,10 @@ def build_optimizer(config: OptimizerConfig, total_steps: int) -> keras.Optimize
         arguments["adam_weight_decay"] = config.weight_decay
         arguments["adam_lr_ratio"] = ADAM_TO_MUON
         arguments["exclude_layers"] = LEFT_TO_ADAM
-    optimizer = OPTIMIZERS[config.name](**arguments)
+    kind = OPTIMIZERS[config.name]
+    if rates:
+        kind = with_layer_rates(kind, rates, total_steps)
+    optimizer = kind(**arguments)
     if config.weight_decay:
         optimizer.exclude_from_weight_decay(var_names=["bias", "beta", "gamma"])
     return optimizer

@@ -20,7 +20,9 @@ from shared.environment import quiet_tensorflow
 from shared.serving.client import Model, RestModel, ServerError
 
 BATCH = 32
-Predict = Callable[[Sequence[str], Model], Sequence[Any]]
+Unprefixed = tyro.conf.arg(name="")
+Predict = Callable[..., Sequence[Any]]
+"""From inputs, a model and, if the app has them, its options to predictions."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ class PredictArguments:
     """Ask for inputs and answer each at once; an empty line or Ctrl-D ends."""
 
 
-def predict_main(app: str, predict: Predict, description: str | None) -> None:
+def predict_main(app: str, predict: Predict, description: str | None, options: Any = None) -> None:
     """Predicts for the inputs on the command line and prints one line each.
 
     Exits with status 1 if any input had an error, and 2 if there is no model, no server or nothing
@@ -54,21 +56,38 @@ def predict_main(app: str, predict: Predict, description: str | None) -> None:
         predict: From inputs and a model to predictions, dataclasses with an `error`. Their `str` is
             printed, or in a terminal what `__rich__` gives, which may have colours.
         description: The script's docstring, for `--help`.
+        options: Defaults of the app's own flags, a frozen dataclass that `predict` takes.
     """
-    default = PredictArguments(inputs=(), model=Path("saved_models") / app)
-    arguments = tyro.cli(PredictArguments, default=default, description=description or "")
+    arguments, *chosen = _parse(app, description or "", options)
     _tolerate_any_bytes()
     inputs = _inputs(arguments)
     failed = False
     try:
         model = _open_model(app, arguments)
         while batch := list(islice(inputs, 1 if arguments.interactive else BATCH)):
-            for prediction in predict(batch, model):
+            for prediction in predict(batch, model, *chosen):
                 failed |= bool(prediction.error)
                 _print(prediction, arguments.json)
     except ServerError as error:
         _refuse(str(error))
     raise SystemExit(1 if failed else 0)
+
+
+def _parse(app: str, description: str, options: Any) -> tuple[Any, ...]:
+    """The flags that every app has and, if it has any, those of the app."""
+    default = PredictArguments(inputs=(), model=Path("saved_models") / app)
+    if options is None:
+        return (tyro.cli(PredictArguments, default=default, description=description),)
+
+    def parse(arguments: PredictArguments, options: Any) -> tuple[Any, ...]:
+        return arguments, options
+
+    parse.__annotations__ = {
+        "arguments": Annotated[PredictArguments, Unprefixed],
+        "options": Annotated[type(options), Unprefixed],
+    }
+    parse.__defaults__ = (default, options)
+    return tyro.cli(parse, description=description, use_underscores=True)
 
 
 def read_files(paths: Sequence[str | Path]) -> tuple[list[bytes], list[str]]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Protocol
 
-from shared.training.config import Config, LossConfig
+from shared.training.config import Config
 
 if TYPE_CHECKING:
     import keras
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from shared.export.saved_model import ServedModel
     from shared.export.verification import Expected
     from shared.export.warmup import Request
+    from shared.optimizers import LayerRates
     from shared.training.batching import Batches, Prepare
     from shared.training.report import Section
     from shared.training.sequence_batching import Vary
@@ -113,14 +114,30 @@ class Evaluation:
 
 
 @dataclass(frozen=True)
+class Task:
+    """What an app is trained for: it may offer several tasks, of which a configuration is one."""
+
+    headline: str
+    """The test metric that stands for the rest, such as accuracy."""
+    signatures: Mapping[str, Expected]
+    """What the exported signatures must look like."""
+    input_name: str
+    """The input of `serving_default` that takes a raw example."""
+    metrics: tuple[str, ...] = ()
+    """Names of the Keras metrics that are followed during training."""
+    validation_metrics: tuple[str, ...] = ()
+    """Names of the metrics that `App.validate` gives."""
+
+
+@dataclass(frozen=True)
 class App(Generic[Config]):
     """An application: its name, and one function per step of the sequence."""
 
     name: str
     """Its folder under apps/, saved_models/ and runs/."""
-    headline: str
-    """The test metric that stands for the rest, such as accuracy."""
     presets: Mapping[str, Config]
+    task: Callable[[Config], Task]
+    """Says what a configuration trains for."""
     load: Callable[[Config], Survey]
     """Reads and checks the data to train on."""
     load_split: Callable[[Config, str], tuple[Labels, Split, Sequence[Problem]]]
@@ -133,21 +150,15 @@ class App(Generic[Config]):
     build_augmentation: Callable[[Config, keras.Layer, Labels], keras.Layer | None]
     """Makes the layer that changes a training batch `(inputs, targets)`, or None."""
     build_model: Callable[[Config, keras.Layer, Labels], keras.Model]
-    build_loss: Callable[[LossConfig, keras.Model], Any]
+    build_loss: Callable[[Config, keras.Model], Any]
     """Makes the loss, or losses by output; some are functions of the model's weights."""
-    metrics: tuple[str, ...]
-    """Names of the Keras metrics that are followed during training."""
     calibrate: Callable[[Trained[Config], Batches], tuple[dict[str, float], dict[str, float]]]
     """Fits what is set on validation batches after training, such as a temperature; gives it and
     the validation metrics with it."""
     build_signatures: Callable[[Trained[Config]], dict[str, GenericFunction]]
     """Makes the serving graph: raw input to labels."""
-    signatures: Mapping[str, Expected]
-    """What the exported signatures must look like."""
     reference: Callable[[Trained[Config], np.ndarray], dict[str, np.ndarray]]
     """Answers of the in-memory model for raw inputs, by the path of training."""
-    input_name: str
-    """The input of `serving_default` that takes a raw example."""
     build_warmup: Callable[[np.ndarray], list[Request]]
     """Makes the requests that a server replays before it serves, from raw examples."""
     evaluate: Callable[[ServedModel, Split], Evaluation]
@@ -158,7 +169,11 @@ class App(Generic[Config]):
     """Makes the function that changes whole training sequences anew in each epoch, or None."""
     validate: Callable[[keras.Model, Batches], Mapping[str, float]] | None = None
     """Further validation metrics after every epoch, from the model and validation batches."""
-    validation_metrics: tuple[str, ...] = ()
-    """Their names."""
+    baseline: Callable[[Config, Splits], Mapping[str, float]] | None = None
+    """Test metrics of a simple model that is trained on the same examples, to compare with."""
+    build_layer_rates: Callable[[Config], LayerRates | None] | None = None
+    """Makes the learning rates of pretrained layers relative to that of the new ones, or None."""
+    keep: Callable[[Trained[Config], Path], None] | None = None
+    """Writes what later runs may start from to the run's folder."""
     user_errors: tuple[type[Exception], ...] = ()
     """Errors that the user can mend: shown without a traceback."""

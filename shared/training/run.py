@@ -56,7 +56,10 @@ def run(app: App[Config], config: Config, options: RunOptions) -> dict[str, Any]
     survey.raise_errors()
     trained, progress = train(app, config, survey, folder)
     served = ServedModel(app.build_signatures(trained), trained.labels, trained.calibration)
+    if app.keep:
+        app.keep(trained, folder.path)
     test = app.evaluate(served, survey.splits.test)
+    baseline = dict(app.baseline(config, survey.splits)) if app.baseline else {}
     metrics: dict[str, Any] = {
         "test": test.metrics,
         "validation": trained.validation,
@@ -64,10 +67,13 @@ def run(app: App[Config], config: Config, options: RunOptions) -> dict[str, Any]
         "epochs": progress.epoch,
         "parameters": trained.model.count_params(),
         **trained.calibration,
+        **({"baseline": baseline} if baseline else {}),
     }
     path = export(app, trained, served, survey.splits, metrics, options.saved_models)
     samples = app.write_samples(survey.splits.test, trained.labels, folder.path / "samples")
     _write_results(folder, trained, progress, test, metrics, survey)
+    if baseline:
+        CONSOLE.print(f"baseline  {format_metrics(baseline)}")
     CONSOLE.print(f"test  {format_metrics(test.metrics)}\nreport  {folder.report}\nmodel  {path}")
     return {
         "app": app.name,
@@ -75,7 +81,7 @@ def run(app: App[Config], config: Config, options: RunOptions) -> dict[str, Any]
         "version": int(path.name),
         "path": str(path),
         "test": test.metrics,
-        "headline": app.headline,
+        "headline": app.task(config).headline,
         "train_seconds": metrics["train_seconds"],
         "total_seconds": round(time.monotonic() - start, 1),
         "run": str(folder.path),
@@ -129,6 +135,7 @@ def export(
     Raises:
         ExportError: The written model is not equal to the trained one; nothing is published.
     """
+    task = app.task(trained.config)
     examples = splits.validation.read(None).take(VERIFIED_EXAMPLES)
     inputs = np.array([example["input"] for example in examples.as_numpy_iterator()], dtype=object)
     with staging_folder(repository, app.name) as folder:
@@ -137,7 +144,7 @@ def export(
         write_details(folder, {**details, "calibration": trained.calibration}, trained.labels)
         write_warmup(folder, app.name, app.build_warmup(inputs))
         reference = app.reference(trained, inputs)
-        metrics["export"] = verify(folder, app.signatures, {app.input_name: inputs}, reference)
+        metrics["export"] = verify(folder, task.signatures, {task.input_name: inputs}, reference)
         write_json(folder / "assets.extra" / "metrics.json", metrics)
         return publish(folder)
 
@@ -156,15 +163,18 @@ def _build_batches(
 
 
 def _compile(app: App[Config], config: Config, model: keras.Model, steps: int) -> None:
-    names = [f"validation_{name}" for name in ("loss", *app.metrics, *app.validation_metrics)]
+    task = app.task(config)
+    names = [f"validation_{name}" for name in ("loss", *task.metrics, *task.validation_metrics)]
     if config.training.monitor not in names:
         raise ConfigError(
             f"--training.monitor is {config.training.monitor!r}, expected one of {names}."
         )
+    rates = app.build_layer_rates(config) if app.build_layer_rates else None
+    total_steps = steps * total_epochs(config.training, steps)
     model.compile(
-        optimizer=build_optimizer(config.optimizer, steps * total_epochs(config.training, steps)),
-        loss=app.build_loss(config.loss, model),
-        metrics=list(app.metrics),
+        optimizer=build_optimizer(config.optimizer, total_steps, rates),
+        loss=app.build_loss(config, model),
+        metrics=list(task.metrics),
         jit_compile=config.training.xla,
     )
 
