@@ -102,7 +102,8 @@ def calibrate(
     """Fits the weights of the classifier's outputs on validation texts.
 
     Returns:
-        For a classifier the weight of each output by its name, which also make the scores honest; the validation metrics with them, or those of the language model.
+        For a classifier the weight of each output by its name, which also make the scores honest;
+        and the validation metrics with them, or those of the language model.
     """
     if trained.config.task == "language_model":
         return {}, measure_perplexity(trained.model, validation)

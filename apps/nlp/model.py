@@ -45,9 +45,9 @@ def build_model(
 
     Returns:
         A model from `words` int32 `(batch, tokens)` and, with n-grams, `ngrams` int32
-        `(batch, n-grams)`, both padded with 0. A classifier gives `recurrent_logits` and `ngram_logits`
-        `(batch, classes)`; a language model `next` and `previous`, vectors `(batch, tokens, size)`
-        for the layers of these names. All are float32.
+        `(batch, n-grams)`, both padded with 0. A classifier gives `recurrent_logits` and
+        `ngram_logits` `(batch, classes)`; a language model `next` and `previous`, vectors
+        `(batch, tokens, size)` for the layers of these names. All are float32.
 
     Raises:
         ConfigError: `config.pretrained` holds no language model.

@@ -65,6 +65,7 @@ def run(app: App[Config], config: Config, options: RunOptions) -> dict[str, Any]
         "validation": trained.validation,
         "train_seconds": round(progress.seconds, 1),
         "epochs": progress.epoch,
+        "train_examples": survey.splits.train.size,
         "parameters": trained.model.count_params(),
         **trained.calibration,
         **({"baseline": baseline} if baseline else {}),

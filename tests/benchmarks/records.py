@@ -8,7 +8,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,9 @@ class Record:
         seeds: One run for each.
         at_least: What the means of test metrics must reach, by name.
         seconds: The longest run, from the command to the published model, must not exceed this.
+        above_baseline: How far the mean accuracy must be above that of the baseline.
+        pretraining: Flags of a language model that is trained first, to start from; it is taken
+            from `folder / "pretraining"` if it is there already.
     """
 
     app: str
@@ -39,11 +42,14 @@ class Record:
     seeds: tuple[int, ...]
     at_least: Mapping[str, float]
     seconds: float = math.inf
+    above_baseline: float | None = None
+    pretraining: tuple[str, ...] = ()
 
     @property
     def to_reach(self) -> dict[str, float]:
         limit = {} if math.isinf(self.seconds) else {"command_seconds": self.seconds}
-        return {**self.at_least, **limit}
+        lead = {} if self.above_baseline is None else {"above_baseline": self.above_baseline}
+        return {**self.at_least, **lead, **limit}
 
     @property
     def path(self) -> Path:
@@ -60,6 +66,9 @@ def check(record: Record, folder: Path) -> None:
     }
     assert not missed, f"reached, to reach: {missed}"
     assert max(values["command_seconds"]["values"]) <= record.seconds
+    if record.above_baseline is not None:
+        lead = values["test"]["accuracy"]["mean"] - values["baseline"]["accuracy"]["mean"]
+        assert lead >= record.above_baseline
 
 
 def measure(record: Record, folder: Path) -> dict[str, Any]:
@@ -72,14 +81,22 @@ def measure(record: Record, folder: Path) -> dict[str, Any]:
     Returns:
         The record file's content.
     """
-    command = f"python -m apps.{record.app}.train {' '.join(record.flags)}".strip()
-    runs = [_run(record, seed, folder) for seed in record.seeds]
+    pretraining = _pretrain(record, folder) if record.pretraining else {}
+    start = (f"--pretrained={folder / 'pretraining'}",) if record.pretraining else ()
+    runs = [
+        _run(record.app, (*record.flags, *start, f"--seed={seed}"), folder) for seed in record.seeds
+    ]
+    start = ("--pretrained RUN",) if record.pretraining else ()
     values = {
-        "command": f"{command} --seed SEED",
+        "command": _command(record.app, (*record.flags, *start, "--seed SEED")),
         "seeds": list(record.seeds),
-        "test": {name: _summary([run["test"][name] for run in runs]) for name in runs[0]["test"]},
+        "test": _summaries([run["test"] for run in runs]),
+        "baseline": _summaries([run.get("baseline", {}) for run in runs]),
+        "pretraining": pretraining,
         "train_seconds": _summary([run["train_seconds"] for run in runs]),
         "command_seconds": _summary([run["command_seconds"] for run in runs]),
+        "examples_per_second": _summary([run["examples_per_second"] for run in runs]),
+        "peak_memory_gib": _summary([run["peak_memory_gib"] for run in runs]),
         "to_reach": record.to_reach,
         "parameters": runs[0]["parameters"],
         "export": runs[0]["export"],
@@ -91,18 +108,49 @@ def measure(record: Record, folder: Path) -> dict[str, Any]:
     return values
 
 
-def _run(record: Record, seed: int, folder: Path) -> dict[str, Any]:
+def _command(app: str, flags: Sequence[str]) -> str:
+    return f"python -m apps.{app}.train {' '.join(flags)}"
+
+
+def _pretrain(record: Record, folder: Path) -> dict[str, Any]:
+    """Trains the language model, or finds it trained; gives what a record should say of it."""
+    run, seed = folder / "pretraining", f"--seed={record.seeds[0]}"
+    notes = folder / "pretraining.json"
+    if not notes.exists():
+        measured = _run(record.app, (*record.pretraining, seed, f"--run={run}"), folder)
+        names = ("test", "train_seconds", "command_seconds", "examples_per_second", "epochs")
+        kept = {name: measured[name] for name in (*names, "peak_memory_gib", "parameters")}
+        command = _command(record.app, (*record.pretraining, seed, "--run RUN"))
+        notes.write_text(json.dumps({"command": command, **kept}))
+    return json.loads(notes.read_text())
+
+
+def _run(app: str, flags: Sequence[str], folder: Path) -> dict[str, Any]:
     words = [
-        *("-m", f"apps.{record.app}.train", *record.flags, f"--seed={seed}"),
+        *("-m", f"apps.{app}.train", *flags),
         *(f"--runs={folder / 'runs'}", f"--saved_models={folder / 'saved_models'}"),
     ]
     start = time.monotonic()
-    process = subprocess.run(
-        [sys.executable, *words], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True
-    )
-    result = json.loads(process.stdout.splitlines()[-1])
+    process = subprocess.Popen([sys.executable, *words], cwd=ROOT, stdout=subprocess.PIPE)
+    assert process.stdout
+    output = process.stdout.read()
+    _, status, usage = os.wait4(process.pid, 0)
+    if status:
+        raise subprocess.CalledProcessError(os.waitstatus_to_exitcode(status), words)
+    result = json.loads(output.splitlines()[-1])
     metrics = json.loads((Path(result["run"]) / "metrics.json").read_text())
-    return {**metrics, **result, "command_seconds": round(time.monotonic() - start, 1)}
+    seen = metrics["train_examples"] * metrics["epochs"]
+    return {
+        **metrics,
+        **result,
+        "command_seconds": round(time.monotonic() - start, 1),
+        "examples_per_second": round(seen / metrics["train_seconds"], 1),
+        "peak_memory_gib": round(usage.ru_maxrss / 2**20, 2),
+    }
+
+
+def _summaries(runs: Sequence[Mapping[str, float]]) -> dict[str, Any]:
+    return {name: _summary([run[name] for run in runs]) for name in runs[0]}
 
 
 def _summary(values: list[float]) -> dict[str, Any]:
