@@ -13,6 +13,7 @@ import tensorflow_datasets as tfds
 from data.public_sets import PREFIX, data_error, find_builder, prepare
 from data.readers import SPLIT_NAMES
 from data.readers.texts.findings import UNLABELLED_NAMES
+from data.reviews import read_reviews
 from data.splits import DataError, Problem
 from data.texts import Text, TextFields, join_texts
 
@@ -89,8 +90,6 @@ def read_public_texts(
 
 
 def _read_reviews(labelled: bool) -> list[Text]:
-    from data.reviews import read_reviews
-
     texts = read_reviews()
     return texts if labelled else [replace(text, labels=()) for text in texts]
 
@@ -206,12 +205,18 @@ def _labelled_only(
     name: str, texts: Sequence[Text], fields: TextFields
 ) -> tuple[list[Text], list[Problem]]:
     """Leaves out the texts without labels, unless texts may have any number of labels."""
-    kept = [text for text in texts if text.labels or fields.separator]
-    left_out = Counter(text.split for text in texts if not (text.labels or fields.separator))
+    if fields.separator:
+        return list(texts), []
+    kept = [text for text in texts if text.labels]
+    left_out = Counter(text.split for text in texts if not text.labels)
     problems = [
-        Problem("warning", f"{name}/{split}", f"{count} texts not used: they have no label")
+        Problem("warning", f"{name}/{split}", f"texts without label, {count} in all, are not used")
         for split, count in left_out.items()
     ]
-    if left_out["test"] and not any(text.split == "test" for text in kept):
+    splits = {text.split for text in kept}
+    if left_out["test"] and "test" not in splits and "validation" in splits:
         kept = [replace(t, split="test") if t.split == "validation" else t for t in kept]
+        problems.append(
+            Problem("warning", f"{name}/validation", "used as test, which has no labels")
+        )
     return kept, problems

@@ -196,4 +196,4 @@ def _counted(name: str, found: Sequence[str], what: str) -> Iterator[Problem]:
     """One warning of all, as published sets have hundreds of them."""
     if found:
         shown = ", ".join(found[:_MAX_NAMED]) + (", …" if len(found) > _MAX_NAMED else "")
-        yield Problem("warning", name, f"{len(found)} texts {what}: {shown}")
+        yield Problem("warning", name, f"texts that {what}, {len(found)} in all: {shown}")

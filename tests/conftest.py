@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import product
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -33,6 +34,23 @@ intent out_of_scope 30
     (who|what) is (the president|your name|the capital|love) [today|really|again]
     (sell|buy|find) (a car|some stamps|two tickets) [today|now]
 """
+THINGS = ("kettle", "lamp", "chair", "radio", "blanket", "garden hose")
+OPINIONS = {
+    "good": ("lovely", "superb", "splendid", "flawless"),
+    "bad": ("awful", "dreadful", "broken", "useless"),
+}
+REVIEWS = (
+    "the {thing} is {word}",
+    "what a {word} {thing} this is",
+    "we bought the {thing} in spring and it is {word}",
+    "my {thing} came late, it looks {word}.",
+)
+QUESTIONS = (
+    "where is my {thing}?",
+    "does the {thing} work in winter?",
+    "who has seen the {thing} in spring?",
+    "is this {thing} what we bought?",
+)
 
 
 @dataclass(frozen=True)
@@ -53,17 +71,23 @@ class FinishedRun:
         return Path(self.result["run"])
 
 
+def finish_run(app: Any, config: Any, folder: Path) -> FinishedRun:
+    """Runs an app from the configuration to the published model, in a folder of its own."""
+    # Imported here, so that tests that need no TensorFlow do not load it.
+    from shared.training.command_line import RunOptions
+    from shared.training.run import run
+
+    options = RunOptions(runs=folder / "runs", saved_models=folder / "saved_models")
+    return FinishedRun(app, config, run(app, config, options), options.saved_models)
+
+
 @pytest.fixture(scope="session")
 def image_run(tmp_path_factory: pytest.TempPathFactory) -> FinishedRun:
     """Digits, a narrow network, seconds of training: read it, never change it."""
-    # Imported here, so that tests that need no TensorFlow do not load it.
     from apps.image_recognition.config import PRESETS, AugmentationConfig, ModelConfig
     from apps.image_recognition.train import build_app
-    from shared.training.command_line import RunOptions
     from shared.training.config import OptimizerConfig, TrainingConfig
-    from shared.training.run import run
 
-    folder = tmp_path_factory.mktemp("image_run")
     # Enough steps that answers depend on the picture; a constant model would pass too many tests.
     config = replace(
         PRESETS["quick"],
@@ -72,9 +96,7 @@ def image_run(tmp_path_factory: pytest.TempPathFactory) -> FinishedRun:
         optimizer=OptimizerConfig(learning_rate=0.02),
         training=TrainingConfig(epochs=2, batch_size=16),
     )
-    app = build_app()
-    options = RunOptions(runs=folder / "runs", saved_models=folder / "saved_models")
-    return FinishedRun(app, config, run(app, config, options), options.saved_models)
+    return finish_run(build_app(), config, tmp_path_factory.mktemp("image_run"))
 
 
 @pytest.fixture(scope="session")
@@ -90,9 +112,7 @@ def nlu_run(tmp_path_factory: pytest.TempPathFactory) -> FinishedRun:
     """Sentences of `GRAMMAR`, a narrow network, seconds of training: read it, never change it."""
     from apps.nlu.config import PRESETS, ModelConfig
     from apps.nlu.train import build_app
-    from shared.training.command_line import RunOptions
     from shared.training.config import OptimizerConfig
-    from shared.training.run import run
 
     folder = tmp_path_factory.mktemp("nlu_run")
     (folder / "own.grammar").write_text(GRAMMAR)
@@ -106,9 +126,7 @@ def nlu_run(tmp_path_factory: pytest.TempPathFactory) -> FinishedRun:
         optimizer=OptimizerConfig(name="adam", learning_rate=0.02, clip_norm=5.0),
         training=replace(quick.training, epochs=4, minimum_steps=200, batch_size=8),
     )
-    app = build_app()
-    options = RunOptions(runs=folder / "runs", saved_models=folder / "saved_models")
-    return FinishedRun(app, config, run(app, config, options), options.saved_models)
+    return finish_run(build_app(), config, folder)
 
 
 @pytest.fixture(scope="session")
@@ -117,6 +135,108 @@ def nlu_model(nlu_run: FinishedRun) -> Any:
     from shared.export.saved_model import load_saved_model
 
     return load_saved_model(nlu_run.model)
+
+
+def made_up_texts() -> list[tuple[str, str]]:
+    """Texts with their labels: one word, or the question mark, decides."""
+    rows = [
+        (frame.format(thing=thing, word=word), label)
+        for label, words in OPINIONS.items()
+        for frame, word, thing in product(REVIEWS, words, THINGS)
+    ]
+    return rows + [(q.format(thing=t), "question") for q, t in product(QUESTIONS, THINGS)]
+
+
+@pytest.fixture(scope="session")
+def nlp_run(tmp_path_factory: pytest.TempPathFactory) -> FinishedRun:
+    """A classifier of `made_up_texts`, a narrow network: read it, never change it."""
+    from apps.nlp.config import PRESETS, ModelConfig
+    from apps.nlp.train import build_app
+    from shared.training.config import OptimizerConfig
+
+    folder = tmp_path_factory.mktemp("nlp_run")
+    rows = (f'"{text}",{label}' for text, label in made_up_texts())
+    (folder / "own.csv").write_text("\n".join(["text,label", *rows]))
+    quick = PRESETS["quick"]
+    config = replace(
+        quick,
+        data=str(folder / "own.csv"),
+        model=ModelConfig(word_size=12, units=8, dropout=0.0, ngram_bits=12),
+        optimizer=OptimizerConfig(name="adam", learning_rate=0.02, clip_norm=5.0),
+        training=replace(quick.training, epochs=4, minimum_steps=150, batch_size=16),
+    )
+    return finish_run(build_app(), config, folder)
+
+
+@pytest.fixture(scope="session")
+def nlp_model(nlp_run: FinishedRun) -> Any:
+    """The exported model of `nlp_run`, loaded."""
+    from shared.export.saved_model import load_saved_model
+
+    return load_saved_model(nlp_run.model)
+
+
+@pytest.fixture(scope="session")
+def language_model_run(tmp_path_factory: pytest.TempPathFactory) -> FinishedRun:
+    """A narrow language model of `made_up_texts`, one per line: read it, never change it."""
+    from apps.nlp.config import PRESETS, LanguageModelConfig, ModelConfig
+    from apps.nlp.train import build_app
+    from shared.training.config import OptimizerConfig
+
+    folder = tmp_path_factory.mktemp("language_model_run")
+    (folder / "own.txt").write_text("\n".join(text for text, _ in made_up_texts()))
+    quick = PRESETS["quick"]
+    config = replace(
+        quick,
+        data=str(folder / "own.txt"),
+        task="language_model",
+        model=ModelConfig(word_size=16, units=16),
+        language_model=LanguageModelConfig(dropout=0.0, sampled_words=16),
+        optimizer=OptimizerConfig(name="adam", learning_rate=0.02, clip_norm=5.0),
+        training=replace(quick.training, epochs=4, minimum_steps=150, batch_size=16),
+    )
+    return finish_run(build_app(), config, folder)
+
+
+@pytest.fixture(scope="session")
+def language_model(language_model_run: FinishedRun) -> Any:
+    """The exported model of `language_model_run`, loaded."""
+    from shared.export.saved_model import load_saved_model
+
+    return load_saved_model(language_model_run.model)
+
+
+@pytest.fixture(scope="session")
+def random_nlp() -> Callable[..., Any]:
+    """Makes narrow networks with random weights: nobody has to wait for training.
+
+    The function takes the classes, none for a language model, and gives a `Trained`.
+    """
+    import keras
+    import numpy as np
+
+    from apps.nlp.config import QUICK, LanguageModelConfig, ModelConfig, TextConfig
+    from apps.nlp.model import build_model
+    from apps.nlp.preprocess import TextPreprocess
+    from shared.training.app import Trained
+
+    def make(*labels: str, words: str, first: int = 3, last: int = 5, **text: Any) -> Trained:
+        config = replace(
+            QUICK,
+            task="classification" if labels else "language_model",
+            text=TextConfig(max_tokens=first + last, **text),
+            model=ModelConfig(word_size=6, units=5, ngrams=2, ngram_bits=10),
+            language_model=LanguageModelConfig(sampled_words=4),
+        )
+        keras.utils.set_random_seed(0)
+        preprocess = TextPreprocess(words.split(), first, last, 2 if labels else 0, 10)
+        model = build_model(config, preprocess, labels)
+        generator = np.random.default_rng(0)
+        model.set_weights([generator.normal(0, 0.7, w.shape) for w in model.get_weights()])
+        calibration = {"recurrent_logits": 0.75, "ngram_logits": 0.25}
+        return Trained(config, labels, preprocess, model, calibration if labels else {})
+
+    return make
 
 
 @pytest.fixture

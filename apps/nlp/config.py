@@ -54,7 +54,7 @@ class ModelConfig(Checked):
     ngrams: Annotated[int, Interval(ge=0, le=5)] = 2
     """Longest n-grams, in words, of the linear classifier beside the network (0 = none)."""
     ngram_bits: Annotated[int, Interval(ge=8, le=24)] = 20
-    """N-grams share 2 to the power of this many weights per class."""
+    """N-grams share 2 to the power of this many weights per class; fewer if that is room enough."""
 
 
 @dataclass(frozen=True)
@@ -119,6 +119,11 @@ class Config(RunConfig):
             raise ConfigError(
                 "--training.xla does not go with texts of different lengths, which the LSTM packs. "
                 "Leave the flag out."
+            )
+        has_one_label = self.task == "classification" and not self.text.label_separator
+        if self.training.class_weights and not has_one_label:
+            raise ConfigError(
+                "--training.class_weights is for texts with one label each. Leave the flag out."
             )
         if self.pretrained and self.task == "language_model":
             raise ConfigError(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from apps.nlp.config import Config
+from apps.nlp.predict import explain, predict
 from apps.nlp.train import build_app
 from shared.metrics import (
     classification_metrics,
@@ -16,8 +17,8 @@ from shared.metrics import (
 )
 from shared.training import plots
 from shared.training.app import Evaluation, Split, Splits
-from shared.training.evaluation import Answers, answer_split, evaluate_main
-from shared.training.report import Section, Table, classification_sections
+from shared.training.evaluation import LABEL_SETS, Answers, answer_split, evaluate_main
+from shared.training.report import Passage, Section, Table, classification_sections
 
 if TYPE_CHECKING:
     import keras
@@ -27,10 +28,10 @@ if TYPE_CHECKING:
 
 SHOWN_MISTAKES = 15
 SHOWN_CHARACTERS = 600
+FAINTEST_MARK = 0.1
 BASELINE_NGRAMS = (1, 2)
 BASELINE_STRENGTH = 10.0
 BASELINE_ITERATIONS = 200
-LABEL_SETS = "label_sets"
 
 
 def evaluate(model: "ServedModel", split: Split) -> Evaluation:
@@ -84,7 +85,8 @@ def baseline(config: Config, splits: Splits) -> dict[str, float]:
     a network has to beat to be worth its cost.
 
     Returns:
-        The metrics that `evaluate` gives, or nothing for a language model.
+        The metrics that `evaluate` gives; nothing for a language model, or where no word is in two
+        texts.
     """
     if config.task == "language_model":
         return {}
@@ -97,11 +99,16 @@ def baseline(config: Config, splits: Splits) -> dict[str, float]:
     linear = LogisticRegression(C=BASELINE_STRENGTH, max_iter=BASELINE_ITERATIONS)
     several = bool(config.text.label_separator)
     train, test = splits.train, splits.test
-    known = features.fit_transform(_read_texts(train))
+    try:
+        known = features.fit_transform(_read_texts(train))
+    except ValueError:  # There are no words to count.
+        return {}
     asked = features.transform(_read_texts(test))
     if several:
         one_each = OneVsRestClassifier(linear).fit(known, train.annotations[LABEL_SETS])
-        return label_set_metrics(one_each.predict_proba(asked), test.annotations[LABEL_SETS])
+        # Of a single label, scikit-learn gives the probability that it is missing, too.
+        probabilities = one_each.predict_proba(asked)[:, -len(splits.labels) :]
+        return label_set_metrics(probabilities, test.annotations[LABEL_SETS])
     linear.fit(known, train.labels)
     probabilities = np.zeros((test.size, len(splits.labels)))
     probabilities[:, linear.classes_] = linear.predict_proba(asked)
@@ -127,7 +134,7 @@ def _evaluate_classifier(
         before = uncalibrated(shown, 1 / sum(model.calibration.values()))
         sections = classification_sections(model.labels, before, shown, answers.labels)
     errors = _describe_mistakes(model, split, answers, targets, wrong)
-    return Evaluation(metrics, [*_mistakes_section(errors), *sections, reading], errors)
+    return Evaluation(metrics, [*_mistakes_section(model, errors), *sections, reading], errors)
 
 
 def _describe_mistakes(
@@ -153,20 +160,25 @@ def _describe_mistakes(
     ]
 
 
-def _mistakes_section(errors: Sequence[Mapping[str, Any]]) -> list[Section]:
+def _mistakes_section(model: "ServedModel", errors: Sequence[Mapping[str, Any]]) -> list[Section]:
     if not errors:
         return []
-    rows = [
-        (
-            ", ".join(error["labels"]),
-            f"{', '.join(error['predicted']) or error['error'] or 'none'} {error['score']:.1%}",
-            shorten(error["text"], SHOWN_CHARACTERS, placeholder=" …"),
-        )
-        for error in errors[:SHOWN_MISTAKES]
-    ]
     text = f"{len(errors):,} texts are answered wrongly. These are the most confident answers; "
-    text += "errors.jsonl has all."
-    return [Section("Worst mistakes", text, tables=[Table(("expected", "answered", "text"), rows)])]
+    text += "errors.jsonl has all. Without a green word the answer would be less probable, without "
+    text += "a red one more."
+    passages = [_passage(model, error) for error in errors[:SHOWN_MISTAKES]]
+    return [Section("Worst mistakes", text, passages=passages)]
+
+
+def _passage(model: "ServedModel", error: Mapping[str, Any]) -> Passage:
+    """The beginning of a text, with the words that carried the answer."""
+    text = error["text"][:SHOWN_CHARACTERS]
+    answered = ", ".join(error["predicted"]) or error["error"] or "none"
+    heading = f"answered {answered} {error['score']:.1%}, expected {', '.join(error['labels'])}"
+    words = explain(predict([text], model)[0], model)
+    largest = max((abs(weight) for *_, weight in words), default=0.0) or 1.0
+    marks = [(start, end, weight / largest) for start, end, weight in words]
+    return Passage(heading, text, [mark for mark in marks if abs(mark[2]) > FAINTEST_MARK])
 
 
 def _label_scores_section(

@@ -79,7 +79,8 @@ def build_signatures(
         For a language model, `score`, also as `serving_default`, from `text`: `perplexity` and
         `log_likelihood`, in nats; and `generate`, from `prompt`, `max_tokens`, `temperature`,
         `top_k`, `top_p` and `seed` `(batch,)`: `text`, the prompt and its continuation, whose
-        words have the mean probability `score`, and `num_tokens`, how many were added.
+        words have the mean probability `score`, and `num_tokens`, how many were added. Of a long
+        prompt the end is read.
         All but `generate` give `num_tokens`, `num_unknown` of those that were read, whether the
         text was `truncated`, and `error`; a row with an error has empty texts and zeros.
     """
@@ -200,6 +201,9 @@ def _build_language_model(
     trained: Trained[Config],
 ) -> dict[str, tf.types.experimental.GenericFunction]:
     vocabulary = tf.constant(["", "", *trained.preprocess.vocabulary.words])
+    preprocess = trained.preprocess
+    ends = {"first": 0, "last": preprocess.first + preprocess.last}
+    read_prompt = TextPreprocess.from_config({**preprocess.get_config(), **ends})
     generator = Generator(
         trained.model.get_layer("word_vectors"),
         trained.model.get_layer("recurrent"),
@@ -229,12 +233,11 @@ def _build_language_model(
     def generate(prompt: tf.Tensor, *arguments: tf.Tensor) -> dict[str, tf.Tensor]:
         errors = tf.where(is_valid_utf8(prompt), "", NOT_UTF8)
         prompt = tf.where(errors == "", prompt, "")
-        inputs, _ = trained.preprocess(prompt)
+        inputs, _ = read_prompt(prompt)
         # Without the boundary behind the prompt, which is to go on.
         words = inputs["words"] * tf.cast(_is_followed(inputs["words"]), tf.int32)
         made = generator(words, Sampling(*arguments))
-        continuation = join_words(tf.gather(vocabulary, made.words))
-        text = tf.strings.strip(tf.strings.join([prompt, continuation], " "))
+        text = _continue(prompt, tf.gather(vocabulary, made.words))
         count = tf.maximum(made.counts, 1)
         mean = tf.exp(made.log_probabilities / tf.cast(count, tf.float32))
         good = errors == ""
@@ -246,6 +249,15 @@ def _build_language_model(
         }
 
     return {"serving_default": score, "score": score, "generate": generate}
+
+
+def _continue(prompts: tf.Tensor, words: tf.Tensor) -> tf.Tensor:
+    """Texts with words `(batch, words)` behind them, and a space between where one belongs."""
+    # Whether there is one in front of the first word depends on that word.
+    any_word = tf.fill([tf.shape(words)[0], 1], "x")
+    added = tf.strings.regex_replace(join_words(tf.concat([any_word, words], axis=1)), "^x", "")
+    has_space = tf.strings.regex_full_match(prompts, r"(?s)(.*\s)?")
+    return tf.strings.join([prompts, tf.where(has_space, tf.strings.strip(added), added)])
 
 
 def _is_followed(words: tf.Tensor) -> tf.Tensor:

@@ -73,7 +73,7 @@ def build_model(
     x = layers.SpatialDropout1D(dropout)(recurrent(x, mask=mask)[0])
     if not is_classifier:
         return _language_model(config.language_model, words, embedding, x)
-    model = _classifier(settings, words, mask, x, len(labels), preprocess.ngrams > 0)
+    model = _classifier(settings, words, mask, x, len(labels), preprocess)
     for name, weights in (encoder.weights if encoder else {}).items():
         model.get_layer(name).set_weights(weights)
     return model
@@ -158,7 +158,7 @@ def keep(trained: Trained[Config], folder: Path) -> None:
 
 
 def read_encoder(folder: str) -> Encoder:
-    """Reads what `write_encoder` wrote.
+    """Reads what `keep` wrote.
 
     Raises:
         ConfigError: The folder holds no finished language model.
@@ -185,10 +185,9 @@ def _language_model(
     embedding: layers.Embedding,
     x: keras.KerasTensor,
 ) -> keras.Model:
-    forward, backward = ops.split(x, 2, axis=-1)
     outputs = {
-        "next": NextWord(embedding, settings.sampled_words, name="next")(forward),
-        "previous": NextWord(embedding, settings.sampled_words, name="previous")(backward),
+        name: NextWord(embedding, settings.sampled_words, dtype="float32", name=name)(direction)
+        for name, direction in zip(("next", "previous"), ops.split(x, 2, axis=-1), strict=True)
     }
     return keras.Model({"words": words}, outputs, name="network")
 
@@ -199,7 +198,7 @@ def _classifier(
     mask: keras.KerasTensor,
     x: keras.KerasTensor,
     classes: int,
-    with_ngrams: bool,
+    preprocess: keras.layers.Layer,
 ) -> keras.Model:
     text = layers.Concatenate()(
         [AttentionPooling(name="attention")(x, mask=mask), MaskedMaxPooling()(x, mask=mask)]
@@ -209,8 +208,10 @@ def _classifier(
     outputs = {
         "recurrent_logits": layers.Dense(classes, dtype="float32", name="recurrent_logits")(text)
     }
-    if with_ngrams:
+    if preprocess.ngrams:
         inputs["ngrams"] = keras.Input((None,), dtype="int32", name="ngrams")
-        bag = BagOfNgrams(settings.ngram_bits, classes, NGRAM_GAIN, name="ngram_logits")
+        bag = BagOfNgrams(
+            preprocess.ngram_bits, classes, NGRAM_GAIN, dtype="float32", name="ngram_logits"
+        )
         outputs["ngram_logits"] = bag(inputs["ngrams"])
     return keras.Model(inputs, outputs, name="network")

@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.text import Text
 
-from shared.serving.client import Model
+from shared.serving.client import Model, ServerError
 from shared.serving.predict_main import predict_main
 
 APP = "nlp"
@@ -75,12 +75,12 @@ class Prediction:
     def __rich__(self) -> Text:
         if self.error:
             return Text(f"{_shorten(self.input)!r}: error: {self.error}", style="red")
-        if self.continuation:
-            added = self.continuation.removeprefix(self.input)
-            return Text.assemble((self.input.translate(_CONTROLS), "dim"), added)
         if self.perplexity:
             heading = Text(f"perplexity {self.perplexity:.1f}  ", style="bold")
             return heading.append_text(self._marked())
+        if not self.candidates:
+            added = self.continuation.removeprefix(self.input)
+            return Text.assemble((self.input.translate(_CONTROLS), "dim"), added)
         scores = dict(self.candidates)
         shown = ", ".join(f"{label} {scores[label]:.1%}" for label in self.labels)
         others = [(n, s) for n, s in self.candidates[:NUMBER_OF_LABELS] if n not in self.labels]
@@ -117,13 +117,13 @@ def predict(
         One prediction per text, in order.
 
     Raises:
-        ServerError: The server did not answer.
+        ServerError: The server did not answer, or the model does not continue texts.
     """
     options = options or PredictOptions()
     # Half a surrogate pair becomes bytes that are no UTF-8, which the model refuses for this row.
     encoded = [text.encode("utf-8", "surrogatepass") for text in texts]
     if options.generate:
-        outputs = model.predict("generate", prompt=encoded, **_sampling(options, len(texts)))
+        outputs = _generate(encoded, model, options)
         return [_continued(text, outputs, row) for row, text in enumerate(texts)]
     outputs = model.predict(text=encoded)
     predictions = [_answered(text, outputs, row) for row, text in enumerate(texts)]
@@ -158,6 +158,16 @@ def explain(prediction: Prediction, model: Model) -> tuple[tuple[int, int, float
             candidates = _candidates(outputs, row)
             losses.append(prediction.score - candidates.get(prediction.label, 0.0))
     return tuple((*span, loss) for span, loss in zip(spans, losses, strict=True))
+
+
+def _generate(prompts: Sequence[bytes], model: Model, options: PredictOptions) -> Mapping[str, Any]:
+    try:
+        return model.predict("generate", prompt=prompts, **_sampling(options, len(prompts)))
+    except KeyError as error:
+        raise ServerError(
+            f"The model has no signature {error}; --generate is for language models: "
+            "python -m apps.nlp.train --task language_model --data …"
+        ) from error
 
 
 def _answered(text: str, outputs: Mapping[str, Any], row: int) -> Prediction:

@@ -1,5 +1,6 @@
 """From text to the network's input, in graph: one code for training and for serving."""
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 
@@ -7,7 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from apps.nlp.config import Config
+from apps.nlp.config import Config, TextConfig
 from apps.nlp.model import read_encoder
 from shared.layers.ngrams import hash_ngrams
 from shared.layers.ragged import keep_ends, to_dense
@@ -20,6 +21,8 @@ BOUNDARY = "<text>"
 BOUNDARY_NUMBER = UNKNOWN + 1
 NGRAM_TOKENS = 2048
 HEAD_FRACTION = 0.25
+NGRAM_ROOM = 4
+"""Numbers per n-gram of the training texts, so that few share one."""
 
 
 @keras.saving.register_keras_serializable("quartet")
@@ -60,17 +63,14 @@ class TextPreprocess(keras.layers.Layer):
 
     def call(self, texts: tf.Tensor) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
         words = normalize(tokenize(texts).words)
-        features = {"words": to_dense(self._number(keep_ends(words, self.first, self.last)), 2)}
+        read = _enclose(keep_ends(words, self.first, self.last))
+        # A batch without texts has columns, too, as the network needs some.
+        features = {"words": to_dense(read.with_values(self.vocabulary(read.values)), 2)}
         if self.ngrams:
             read = keep_ends(words, NGRAM_TOKENS // 2, NGRAM_TOKENS // 2)
-            # One column at least, as a text without words must not stop the network.
-            features["ngrams"] = to_dense(hash_ngrams(read, self.ngrams, self.ngram_bits), 1)
+            numbers = hash_ngrams(_enclose(read), self.ngrams, self.ngram_bits)
+            features["ngrams"] = to_dense(numbers, 1)
         return features, tf.cast(words.row_lengths(), tf.int32)
-
-    def _number(self, words: tf.RaggedTensor) -> tf.RaggedTensor:
-        numbers = words.with_values(self.vocabulary(words.values))
-        boundary = tf.fill([numbers.nrows(), 1], BOUNDARY_NUMBER)
-        return tf.concat([boundary, numbers, boundary], axis=1)
 
     def get_config(self) -> dict[str, object]:
         names = ("first", "last", "ngrams", "ngram_bits")
@@ -93,24 +93,39 @@ def build_preprocess(config: Config, survey: Survey) -> TextPreprocess:
     """
     is_classifier = config.task == "classification"
     first = round(config.text.max_tokens * (HEAD_FRACTION if is_classifier else 1))
+    ngrams = config.model.ngrams if is_classifier else 0
+    counts, bits = _count(survey, ngrams, config.model.ngram_bits)
     return TextPreprocess(
         words=read_encoder(config.pretrained).words
         if config.pretrained
-        else _frequent_words(config, survey),
+        else _frequent_words(counts, config.text),
         first=first,
         last=config.text.max_tokens - first,
-        ngrams=config.model.ngrams if is_classifier else 0,
-        ngram_bits=config.model.ngram_bits,
+        ngrams=ngrams,
+        ngram_bits=bits,
     )
 
 
-def _frequent_words(config: Config, survey: Survey) -> list[str]:
+def _count(survey: Survey, ngrams: int, largest_bits: int) -> tuple[Counter[bytes], int]:
+    """How often each word occurs in training, and how many bits tell the n-grams apart well."""
     counts: Counter[bytes] = Counter()
+    seen = np.zeros(2**largest_bits, bool)
     for batch in survey.splits.train.read().batch(256):
-        words, numbers = np.unique(
-            normalize(tokenize(batch["input"]).words).flat_values.numpy(), return_counts=True
-        )
-        counts.update(dict(zip(words.tolist(), numbers.tolist(), strict=True)))
-    # By frequency, and equally frequent words by name.
-    ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))[: config.text.vocabulary]
-    return [word.decode() for word, count in ranked if count >= config.text.minimum_count]
+        words = normalize(tokenize(batch["input"]).words)
+        different, numbers = np.unique(words.flat_values.numpy(), return_counts=True)
+        counts.update(dict(zip(different.tolist(), numbers.tolist(), strict=True)))
+        if ngrams:
+            seen[hash_ngrams(_enclose(words), ngrams, largest_bits).flat_values.numpy()] = True
+    room = max(int(seen.sum()), 1) * NGRAM_ROOM
+    return counts, min(largest_bits, math.ceil(math.log2(room)))
+
+
+def _frequent_words(counts: Counter[bytes], config: TextConfig) -> list[str]:
+    """By frequency, and equally frequent words by name."""
+    ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))[: config.vocabulary]
+    return [word.decode() for word, count in ranked if count >= config.minimum_count]
+
+
+def _enclose(words: tf.RaggedTensor) -> tf.RaggedTensor:
+    boundary = tf.fill([words.nrows(), 1], BOUNDARY)
+    return tf.concat([boundary, words, boundary], axis=1)

@@ -36,7 +36,9 @@ class NextWord(keras.layers.Layer):
         self.seed_generator = keras.random.SeedGenerator()
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
-        self.projection = keras.layers.Dense(self.embedding.output_dim, name="projection")
+        self.projection = keras.layers.Dense(
+            self.embedding.output_dim, dtype=self.dtype_policy, name="projection"
+        )
         self.projection.build(input_shape)
         self.bias = self.add_weight(
             shape=(self.embedding.input_dim,), initializer="zeros", name="bias"
@@ -81,8 +83,9 @@ class NextWord(keras.layers.Layer):
     def sampled_loss(self, vectors: tf.Tensor, words: tf.Tensor) -> tf.Tensor:
         """An estimate of the negative log-likelihood of each word, cheap for large vocabularies.
 
-        The logit of each word is lowered by the logarithm of how often it is drawn, so that the
-        softmax over the true word and the drawn ones has the same optimum as that over all.
+        Each drawn word counts once, and the logit of each word is lowered by the logarithm of its
+        chance to be drawn, so that the softmax over the true word and the drawn ones has the same
+        optimum as that over all.
 
         Args:
             vectors: float32 `(n, size)`, what `call` gave.
@@ -91,12 +94,13 @@ class NextWord(keras.layers.Layer):
         Returns:
             Float32 `(n,)`, in nats.
         """
-        drawn = self._draw()
+        # Once each, as the true word is there once, however often it would be drawn.
+        drawn, _ = tf.unique(self._draw())
         table = tf.convert_to_tensor(self.embedding.embeddings)
         true_logits = tf.reduce_sum(vectors * tf.gather(table, words), axis=1)
-        true_logits += tf.gather(self.bias, words) - self._log_expected_count(words)
+        true_logits += tf.gather(self.bias, words) - self._log_inclusion(words)
         logits = tf.matmul(vectors, tf.gather(table, drawn), transpose_b=True)
-        logits += tf.gather(self.bias, drawn) - self._log_expected_count(drawn)
+        logits += tf.gather(self.bias, drawn) - self._log_inclusion(drawn)
         # A true word that was drawn must not count against itself.
         logits = tf.where(words[:, None] == drawn[None], -1e9, logits)
         together = tf.concat([true_logits[:, None], logits], axis=1)
@@ -108,7 +112,8 @@ class NextWord(keras.layers.Layer):
         ranks = tf.exp(uniform * math.log(self.embedding.input_dim)) - 1
         return 1 + tf.minimum(tf.cast(ranks, tf.int32), self.embedding.input_dim - 2)
 
-    def _log_expected_count(self, words: tf.Tensor) -> tf.Tensor:
+    def _log_inclusion(self, words: tf.Tensor) -> tf.Tensor:
+        """Logarithm of the chance that a word is drawn at all."""
         rank = tf.cast(words - 1, tf.float32)
         chance = tf.math.log1p(1 / (rank + 1)) / math.log(self.embedding.input_dim)
-        return tf.math.log(self.samples * chance)
+        return tf.math.log(-tf.math.expm1(self.samples * tf.math.log1p(-chance)))

@@ -43,7 +43,11 @@ class LayerRates:
 def with_layer_rates(
     optimizer: type[keras.Optimizer], rates: LayerRates, total_steps: int
 ) -> type[keras.Optimizer]:
-    """The same optimizer, whose learning rate is multiplied by `rates` for each variable."""
+    """The same optimizer, whose learning rate is multiplied by `rates` for each variable.
+
+    Weight decay follows that rate, as a frozen layer must not shrink; it is `weight_decay` for all
+    variables.
+    """
 
     class Discriminative(optimizer):
         def update_step(
@@ -52,9 +56,15 @@ def with_layer_rates(
             variable: keras.Variable,
             learning_rate: keras.KerasTensor,
         ) -> None:
-            factor = ops.cast(
-                rates.factor(variable, self.iterations, total_steps), learning_rate.dtype
-            )
-            super().update_step(gradient, variable, learning_rate * factor)
+            # TensorFlow's own variable arrives here, which does not know its layer.
+            known = self._trainable_variables[self._get_variable_index(variable)]
+            factor = rates.factor(known, self.iterations, total_steps)
+            rate = learning_rate * ops.cast(factor, learning_rate.dtype)
+            if self.weight_decay and self._use_weight_decay(known):
+                self.assign_sub(variable, variable * self.weight_decay * rate)
+            super().update_step(gradient, variable, rate)
+
+        def _apply_weight_decay(self, variables: Sequence[keras.Variable]) -> None:
+            """Left to `update_step`, as all variables have one learning rate here."""
 
     return Discriminative

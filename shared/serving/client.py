@@ -12,7 +12,7 @@ Value = bytes | str | int | float | list[Any]
 
 
 class ServerError(RuntimeError):
-    """A server did not answer, or refused the request."""
+    """A server did not answer, or a model refused the request."""
 
 
 class Model(Protocol):

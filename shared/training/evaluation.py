@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from shared.export.saved_model import ServedModel
 
 BATCH = 256
+LABEL_SETS = "label_sets"
+"""The annotation of examples that have any number of labels, float32 `(size, classes)`."""
 
 
 @dataclass(frozen=True)
@@ -116,6 +118,7 @@ class _Relabelled:
 
     split: Split
     indices: np.ndarray
+    classes: int
 
     @property
     def size(self) -> int:
@@ -127,7 +130,12 @@ class _Relabelled:
 
     @property
     def annotations(self) -> Mapping[str, np.ndarray]:
-        return self.split.annotations
+        annotations = self.split.annotations
+        if LABEL_SETS not in annotations:
+            return annotations
+        sets = np.zeros((self.size, self.classes), np.float32)
+        sets[:, self.indices] = annotations[LABEL_SETS]
+        return {**annotations, LABEL_SETS: sets}
 
     def read(self, seed: int | None = None) -> "tf.data.Dataset":
         # Imported here, so that --help is answered without loading TensorFlow.
@@ -153,7 +161,8 @@ def relabel(split: Split, labels: Labels, model_labels: Labels) -> Split:
             f"The data has labels that the model does not know: {unknown}. The model knows "
             f"{list(model_labels)}. Rename or remove them."
         )
-    return _Relabelled(split, np.array([model_labels.index(label) for label in labels]))
+    indices = np.array([model_labels.index(label) for label in labels])
+    return _Relabelled(split, indices, len(model_labels))
 
 
 def _evaluate(app: App[Config], arguments: EvaluateArguments) -> dict[str, Any]:

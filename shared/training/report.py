@@ -63,6 +63,33 @@ class Picture:
 
 
 @dataclass(frozen=True)
+class Passage:
+    """A text in which some parts are marked.
+
+    Attributes:
+        heading: What is said of it.
+        text: The text; line breaks are kept.
+        marks: Start, end and weight of parts in order, none of which overlap; a positive weight is
+            green and a negative one red, the stronger the farther from 0, up to 1.
+    """
+
+    heading: str
+    text: str
+    marks: Sequence[tuple[int, int, float]] = ()
+
+    @property
+    def pieces(self) -> list[tuple[str, float]]:
+        """The text in pieces, each with its weight; 0 where nothing is marked."""
+        pieces, position = [], 0
+        for start, end, weight in self.marks:
+            pieces += [(self.text[position:start], 0.0), (self.text[start:end], weight)]
+            position = end
+        return [
+            (piece, weight) for piece, weight in (*pieces, (self.text[position:], 0.0)) if piece
+        ]
+
+
+@dataclass(frozen=True)
 class Section:
     """A part of a report, with an entry in its table of contents.
 
@@ -72,6 +99,7 @@ class Section:
         figures: Matplotlib figures; the label of a figure is its caption.
         tables: Tables.
         gallery: Pictures, shown as a grid.
+        passages: Texts, one below the other.
     """
 
     title: str
@@ -79,6 +107,7 @@ class Section:
     figures: Sequence[Figure] = ()
     tables: Sequence[Table] = ()
     gallery: Sequence[Picture] = ()
+    passages: Sequence[Passage] = ()
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,14 @@ def write_run_report(
     """
     drawn = [{name: row[name] for name in row if name != "seconds"} for row in history]
     curves = Section("Learning curves", figures=[plots.learning_curves(drawn)])
-    sections = [curves, *test.sections, *_problems_section(problems), _export_section(metrics)]
+    comparison = _baseline_section(test.metrics, metrics.get("baseline", {}))
+    sections = [
+        *comparison,
+        curves,
+        *test.sections,
+        *_problems_section(problems),
+        _export_section(metrics),
+    ]
     write_report(
         Report(
             title=app_title(details["app"]),
@@ -58,6 +65,23 @@ def _format_metric(name: str, value: float) -> str:
     if isinstance(value, int):
         return f"{value:,}"
     return f"{value:.4f}" if name in ("loss", "perplexity") else f"{value:.2%}"
+
+
+def _baseline_section(metrics: Mapping[str, float], baseline: Mapping[str, float]) -> list[Section]:
+    if not baseline:
+        return []
+    rows = [
+        (name.replace("_", " "), _format_metric(name, metrics[name]), _format_metric(name, value))
+        for name, value in baseline.items()
+    ]
+    return [
+        Section(
+            "Baseline",
+            "A simple model, trained on the same examples, shows what the network buys: counts of "
+            "words and word pairs (TF-IDF) with logistic regression.",
+            tables=[Table(("metric", "network", "baseline"), rows)],
+        )
+    ]
 
 
 def _problems_section(problems: Sequence[Problem]) -> list[Section]:

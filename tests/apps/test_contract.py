@@ -2,8 +2,10 @@
 
 import importlib
 import inspect
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
+from typing import get_args, get_type_hints
 
 import pytest
 
@@ -26,6 +28,13 @@ PUBLIC = {
 
 def module(app: str, name: str) -> ModuleType:
     return importlib.import_module(f"apps.{app}.{name}")
+
+
+def configurations(app: str) -> list[RunConfig]:
+    """The presets, and the quick one for every other task that the app has."""
+    presets = module(app, "config").PRESETS
+    tasks = get_args(get_type_hints(type(presets["quick"])).get("task"))
+    return [*presets.values(), *(replace(presets["quick"], task=task) for task in tasks)]
 
 
 def test_the_table_names_every_app() -> None:
@@ -57,8 +66,12 @@ class TestEveryApp:
         built: App[RunConfig] = module(app, "train").build_app()
         assert built.name == app
         assert set(built.presets) == {"quick", "best"}
-        assert all("error" in expected.outputs for expected in built.signatures.values())
-        assert built.input_name in built.signatures["serving_default"].inputs
+        for config in configurations(app):
+            task = built.task(config)
+            assert all("error" in expected.outputs for expected in task.signatures.values())
+            assert task.input_name in task.signatures["serving_default"].inputs
+            names = [f"validation_{name}" for name in (*task.metrics, *task.validation_metrics)]
+            assert config.training.monitor in ("validation_loss", *names)
 
     def test_presets_survive_json(self, app: str) -> None:
         for preset in module(app, "config").PRESETS.values():

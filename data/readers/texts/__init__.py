@@ -8,7 +8,6 @@ from data.readers.texts import tables
 from data.readers.texts.findings import TextFindings
 from data.readers.texts.folders import (
     SUFFIX,
-    is_split_name,
     read_class_folders,
     read_lines,
     read_split_files,
@@ -72,7 +71,7 @@ def _expected(labelled: bool) -> str:
 def _read_folder(root: Path, findings: TextFindings) -> None:
     files = visible_files(root)
     listed = [path for path in files if path.suffix.lower() in tables.SUFFIXES]
-    lines = [path for path in files if path.suffix.lower() == SUFFIX and is_split_name(path.stem)]
+    plain = [path for path in files if path.suffix.lower() == SUFFIX]
     formats = sorted({path.suffix.lower() for path in listed})
     if len(formats) > 1:
         message = f"tables of several formats: {', '.join(formats)}; expected one per folder"
@@ -81,7 +80,7 @@ def _read_folder(root: Path, findings: TextFindings) -> None:
         read_split_files(listed, tables.read_table, findings)
     elif findings.labelled:
         read_class_folders(root, findings)
-    elif lines:
-        read_split_files(lines, read_lines, findings)
+    elif any(path.stem.lower() == "train" for path in plain):
+        read_split_files(plain, read_lines, findings)
     else:
         read_whole_files(root, findings)

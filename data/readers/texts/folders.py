@@ -44,7 +44,8 @@ def read_class_folders(root: Path, findings: TextFindings) -> None:
             if class_folder.name.lower() in UNLABELLED_NAMES:
                 findings.warning(str(class_folder), "ignored: named as texts without labels")
             else:
-                _read_whole_files(class_folder, split, (class_folder.name,), findings)
+                for path in _text_files(class_folder, findings):
+                    _read_whole_file(path, split, (class_folder.name,), findings)
 
 
 def read_whole_files(root: Path, findings: TextFindings) -> None:
@@ -54,8 +55,10 @@ def read_whole_files(root: Path, findings: TextFindings) -> None:
         root: A folder; what is below a folder named as a split belongs to that split.
         findings: Takes the texts, named by their files, and the problems.
     """
-    for split, folder in _split_folders(root, findings):
-        _read_whole_files(folder, split, (), findings)
+    for path in _text_files(root, findings):
+        folders = path.relative_to(root).parts[-2::-1]
+        named = (SPLIT_NAMES[name.lower()] for name in folders if is_split_name(name))
+        _read_whole_file(path, next(named, "train"), (), findings)
 
 
 def read_split_files(paths: Sequence[Path], read: ReadFile, findings: TextFindings) -> None:
@@ -107,18 +110,19 @@ def _names_splits(folders: Sequence[Path]) -> bool:
     return bool(train) and (all_named or any(_visible_folders(folder) for folder in train))
 
 
-def _read_whole_files(
-    folder: Path, split: str, labels: tuple[str, ...], findings: TextFindings
+def _read_whole_file(
+    path: Path, split: str, labels: tuple[str, ...], findings: TextFindings
 ) -> None:
-    others = []
-    for path in _walk(folder):
-        if path.suffix.lower() != SUFFIX:
-            others.append(path)
-            continue
-        content = findings.read_text(path)
-        if content is not None:
-            findings.add(Text(content, labels, split, str(path)))
+    content = findings.read_text(path)
+    if content is not None:
+        findings.add(Text(content, labels, split, str(path)))
+
+
+def _text_files(folder: Path, findings: TextFindings) -> list[Path]:
+    paths = list(_walk(folder))
+    others = [path for path in paths if path.suffix.lower() != SUFFIX]
     _ignore_files(folder, others, f"not named {SUFFIX}", findings)
+    return [path for path in paths if path.suffix.lower() == SUFFIX]
 
 
 def _walk(folder: Path) -> Iterator[Path]:
@@ -141,4 +145,4 @@ def _ignore_files(folder: Path, paths: Sequence[Path], reason: str, findings: Te
     if paths:
         kinds = Counter(path.suffix or path.name for path in paths)
         found = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
-        findings.warning(str(folder), f"ignored {reason}: {found}")
+        findings.warning(str(folder), f"ignored files {reason}: {found}")
