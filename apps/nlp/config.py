@@ -139,6 +139,6 @@ QUICK = Config(
 BEST = replace(
     QUICK,
     model=ModelConfig(units=256),
-    training=replace(QUICK.training, epochs=3, minimum_steps=1500),
+    training=replace(QUICK.training, minimum_steps=700),
 )
 PRESETS = {"quick": QUICK, "best": BEST}

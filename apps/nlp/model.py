@@ -61,8 +61,9 @@ def build_model(
     embedding = layers.Embedding(
         preprocess.vocabulary.size, settings.word_size, name="word_vectors"
     )
-    # The same features of all words are dropped (Gal and Ghahramani, 2016).
-    x = layers.SpatialDropout1D(dropout)(embedding(words))
+    # A language model drops the same features of all words (Gal and Ghahramani, 2016).
+    drop = layers.Dropout if is_classifier else layers.SpatialDropout1D
+    x = drop(dropout)(embedding(words))
     recurrent = LSTM(
         settings.units,
         bidirectional=True,
@@ -70,7 +71,7 @@ def build_model(
         recurrent_dropout=settings.recurrent_dropout,
         name="recurrent",
     )
-    x = layers.SpatialDropout1D(dropout)(recurrent(x, mask=mask)[0])
+    x = drop(dropout)(recurrent(x, mask=mask)[0])
     if not is_classifier:
         return _language_model(config.language_model, words, embedding, x)
     model = _classifier(settings, words, mask, x, len(labels), preprocess)

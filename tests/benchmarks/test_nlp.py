@@ -10,6 +10,7 @@ SEEDS = (0, 1, 2)
 IMDB = "--data=imdb_reviews"
 LANGUAGE_MODEL = (
     *("--task=language_model", IMDB, "--preset=best", "--training.epochs=1"),
+    "--training.minimum_steps=0",
     *("--text.max_tokens=256", "--split.validation_fraction=0.02"),
     "--optimizer.learning_rate=0.03",
 )
