@@ -99,15 +99,15 @@ def _hold_out_sets(
 ) -> tuple[Split, Split]:
     sets = train.annotations[LABEL_SETS]
     left = sets.sum(axis=0)
-    held_out = np.zeros(train.size, dtype=bool)
+    held_out: list[int] = []
     for row in np.random.default_rng(seed).permutation(train.size):
-        if held_out.sum() < size and (left[sets[row] > 0] > 1).all():
-            held_out[row] = True
+        if len(held_out) < size and (left[sets[row] > 0] > 1).all():
+            held_out.append(row)
             left -= sets[row]
-    if not 0 < held_out.sum() == size:
+    if not 0 < len(held_out) == size:
         message = (
             f"cannot cut {size} of {train.size} training examples as {split} and leave one to "
             "every label; give a larger fraction, more examples or the split itself"
         )
         raise DataError([Problem("error", name, message)])
-    return train.take(~held_out), train.take(held_out)
+    return train.take(np.delete(np.arange(train.size), held_out)), train.take(np.array(held_out))

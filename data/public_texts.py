@@ -179,9 +179,7 @@ def _read_split(
 ) -> Iterator[Text]:
     replaced = _REPLACED.get(name.removeprefix(PREFIX), ())
     for number, (value, *texts) in enumerate(_rows(builder, stored, columns)):
-        text = join_texts([_decode(part) for part in texts])
-        for old, new in replaced:
-            text = text.replace(old, new)
+        text = join_texts([_replace(_decode(part), replaced) for part in texts])
         yield Text(text, columns.labels_of(value), split, f"{name}/{stored}/{number}")
 
 
@@ -195,6 +193,12 @@ def _rows(
     chosen = examples.map(lambda example: {key: example[key] for key in keys})
     for batch in chosen.batch(_BATCH).as_numpy_iterator():
         yield from zip(*(batch[key] for key in keys), strict=True)
+
+
+def _replace(text: str, replaced: Sequence[tuple[str, str]]) -> str:
+    for old, new in replaced:
+        text = text.replace(old, new)
+    return text
 
 
 def _decode(value: bytes) -> str:

@@ -74,9 +74,8 @@ def check_texts(split: Split, labels: Sequence[str]) -> tuple[Split, list[Proble
         DataError: None can be used.
     """
     scan = _scan("data", split)
-    errors = [problem for problem in scan.problems if problem.severity == "error"]
-    if errors:
-        raise DataError(errors)
+    if not scan.split.size:
+        raise DataError(scan.problems)
     return scan.split, [*scan.problems, *_repetitions("data", scan, labels)]
 
 

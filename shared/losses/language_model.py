@@ -31,5 +31,5 @@ class LanguageModelLoss(keras.losses.Loss):
         places = tf.where(words > 0)
         losses = self.layer.sampled_loss(tf.gather_nd(y_pred, places), tf.gather_nd(words, places))
         rows = tf.math.unsorted_segment_sum(losses, places[:, 0], tf.shape(words)[0])
-        words_per_row = tf.shape(places)[0] / tf.shape(words)[0]
-        return rows / tf.cast(tf.maximum(words_per_row, 1), tf.float32)
+        words_per_row = tf.cast(tf.shape(places)[0] / tf.shape(words)[0], tf.float32)
+        return tf.math.divide_no_nan(rows, words_per_row)
