@@ -1,7 +1,13 @@
 """Settings of the process that have to be made before TensorFlow is loaded."""
 
+import ctypes
 import logging
 import os
+from contextlib import suppress
+
+# Numbers and names of malloc.h of the GNU C library.
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+_LARGEST_THRESHOLD, _LARGEST_INT = 2**30, 2**31 - 1
 
 
 def quiet_tensorflow() -> None:
@@ -13,3 +19,15 @@ def quiet_tensorflow() -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     absl_logging.set_verbosity(absl_logging.ERROR)
+
+
+def keep_memory() -> None:
+    """Lets the process keep the memory of freed arrays for the next ones.
+
+    The GNU C library gives large blocks back to the system at once, which then clears the same
+    pages for every training step. Does nothing where that library is not in use.
+    """
+    with suppress(OSError, AttributeError):
+        library = ctypes.CDLL("libc.so.6")
+        library.mallopt(_M_MMAP_THRESHOLD, _LARGEST_THRESHOLD)
+        library.mallopt(_M_TRIM_THRESHOLD, _LARGEST_INT)

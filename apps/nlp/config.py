@@ -36,7 +36,10 @@ class TextConfig(Checked):
     vocabulary: Count = 30000
     """The most frequent words of the training texts are known."""
     minimum_count: Count = 2
-    """Words that occur less often are unknown."""
+    """Words that occur less often are unknown, or cut into pieces."""
+    pieces: Annotated[int, Ge(0)] = 0
+    """Pieces, learnt from the other words of the training texts, that other words are cut into
+    (0 = they are unknown)."""
 
 
 @dataclass(frozen=True)

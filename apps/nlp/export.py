@@ -200,7 +200,7 @@ def _classes(
 def _build_language_model(
     trained: Trained[Config],
 ) -> dict[str, tf.types.experimental.GenericFunction]:
-    vocabulary = tf.constant(["", "", *trained.preprocess.vocabulary.words])
+    vocabulary = tf.constant(["", "", *trained.preprocess.words])
     preprocess = trained.preprocess
     ends = {"first": 0, "last": preprocess.first + preprocess.last}
     read_prompt = TextPreprocess.from_config({**preprocess.get_config(), **ends})
@@ -230,13 +230,20 @@ def _build_language_model(
         ],
         autograph=False,
     )
-    def generate(prompt: tf.Tensor, *arguments: tf.Tensor) -> dict[str, tf.Tensor]:
+    def generate(
+        prompt: tf.Tensor,
+        max_tokens: tf.Tensor,
+        temperature: tf.Tensor,
+        top_k: tf.Tensor,
+        top_p: tf.Tensor,
+        seed: tf.Tensor,
+    ) -> dict[str, tf.Tensor]:
         errors = tf.where(is_valid_utf8(prompt), "", NOT_UTF8)
         prompt = tf.where(errors == "", prompt, "")
         inputs, _ = read_prompt(prompt)
         # Without the boundary behind the prompt, which is to go on.
         words = inputs["words"] * tf.cast(_is_followed(inputs["words"]), tf.int32)
-        made = generator(words, Sampling(*arguments))
+        made = generator(words, Sampling(max_tokens, temperature, top_k, top_p, seed))
         text = _continue(prompt, tf.gather(vocabulary, made.words))
         count = tf.maximum(made.counts, 1)
         mean = tf.exp(made.log_probabilities / tf.cast(count, tf.float32))

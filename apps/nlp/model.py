@@ -152,7 +152,7 @@ def keep(trained: Trained[Config], folder: Path) -> None:
         for index, array in enumerate(trained.model.get_layer(name).get_weights())
     }
     # Without the boundary, which the preprocess layer adds.
-    words = json.dumps(trained.preprocess.vocabulary.words[1:])
+    words = json.dumps(trained.preprocess.words[1:])
     write_atomically(
         folder / ENCODER_FILE, lambda file: np.savez(file, vocabulary=np.array(words), **arrays)
     )
@@ -166,7 +166,7 @@ def read_encoder(folder: str) -> Encoder:
     """
     path = Path(folder).expanduser() / ENCODER_FILE
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
             words = tuple(json.loads(str(stored["vocabulary"])))
             weights = {
                 name: [stored[key] for key in stored if key.startswith(f"{name}/")]

@@ -14,7 +14,9 @@ from shared.layers.ngrams import hash_ngrams
 from shared.layers.ragged import keep_ends, to_dense
 from shared.layers.tokenizer import normalize, tokenize
 from shared.layers.vocabulary import UNKNOWN, Vocabulary
+from shared.layers.word_pieces import CONTINUATION, WordPieces
 from shared.training.app import Survey
+from shared.training.piece_learning import learn_pieces
 
 BOUNDARY = "<text>"
 """The word before and behind every text; no text has it, as its tokens are `<`, `text`, `>`."""
@@ -30,7 +32,8 @@ class TextPreprocess(keras.layers.Layer):
     """Cuts texts into tokens, numbers the words and hashes their n-grams.
 
     Args:
-        words: The known words, normalised, by falling frequency.
+        words: The known words, normalised, by falling frequency, and behind them the pieces that
+            other words are cut into, those that continue a word with "##" in front.
         first: int. Tokens that are read at the beginning of a long text.
         last: int. Tokens that are read at its end.
         ngrams: int. Longest n-grams; 0 for none.
@@ -55,7 +58,9 @@ class TextPreprocess(keras.layers.Layer):
         **kwargs: str,
     ) -> None:
         super().__init__(**kwargs)
-        self.vocabulary = Vocabulary((BOUNDARY, *words))
+        self.words = (BOUNDARY, *words)
+        with_pieces = any(word.startswith(CONTINUATION) for word in words)
+        self.vocabulary = (WordPieces if with_pieces else Vocabulary)(self.words)
         self.first = first
         self.last = last
         self.ngrams = ngrams
@@ -64,8 +69,11 @@ class TextPreprocess(keras.layers.Layer):
     def call(self, texts: tf.Tensor) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
         words = normalize(tokenize(texts).words)
         read = _enclose(keep_ends(words, self.first, self.last))
+        numbers = read.with_values(self.vocabulary(read.values))
+        if numbers.shape.rank > 2:
+            numbers = numbers.merge_dims(1, 2)
         # A batch without texts has columns, too, as the network needs some.
-        features = {"words": to_dense(read.with_values(self.vocabulary(read.values)), 2)}
+        features = {"words": to_dense(numbers, 2)}
         if self.ngrams:
             read = keep_ends(words, NGRAM_TOKENS // 2, NGRAM_TOKENS // 2)
             numbers = hash_ngrams(_enclose(read), self.ngrams, self.ngram_bits)
@@ -76,7 +84,7 @@ class TextPreprocess(keras.layers.Layer):
         names = ("first", "last", "ngrams", "ngram_bits")
         return {
             **super().get_config(),
-            "words": list(self.vocabulary.words[1:]),
+            "words": list(self.words[1:]),
             **{name: getattr(self, name) for name in names},
         }
 
@@ -98,7 +106,7 @@ def build_preprocess(config: Config, survey: Survey) -> TextPreprocess:
     return TextPreprocess(
         words=read_encoder(config.pretrained).words
         if config.pretrained
-        else _frequent_words(counts, config.text),
+        else _choose_words(counts, config.text),
         first=first,
         last=config.text.max_tokens - first,
         ngrams=ngrams,
@@ -120,10 +128,15 @@ def _count(survey: Survey, ngrams: int, largest_bits: int) -> tuple[Counter[byte
     return counts, min(largest_bits, math.ceil(math.log2(room)))
 
 
-def _frequent_words(counts: Counter[bytes], config: TextConfig) -> list[str]:
-    """By frequency, and equally frequent words by name."""
-    ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))[: config.vocabulary]
-    return [word.decode() for word, count in ranked if count >= config.minimum_count]
+def _choose_words(counts: Counter[bytes], config: TextConfig) -> list[str]:
+    """The frequent words, equally frequent ones by name, and pieces of the others."""
+    ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    words = [w.decode() for w, n in ranked[: config.vocabulary] if n >= config.minimum_count]
+    if not config.pieces:
+        return words
+    rare = {word.decode(): count for word, count in ranked[len(words) :]}
+    known = set(words)
+    return words + [piece for piece in learn_pieces(rare, config.pieces) if piece not in known]
 
 
 def _enclose(words: tf.RaggedTensor) -> tf.RaggedTensor:

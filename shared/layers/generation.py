@@ -77,14 +77,16 @@ class Generator(NamedTuple):
         uniform = _uniform(sampling.seed)
         _, hidden, cell, *_ = self.recurrent(self.embedding(prompt), mask=prompt != 0)
         hidden, cell = tf.cast(hidden, tf.float32), tf.cast(cell, tf.float32)
-        longest = tf.reduce_max(tf.concat([[0], limit], axis=0))
+        # One word at least, also where none is wanted, as an array of nothing cannot be stacked.
+        longest = tf.reduce_max(tf.concat([[1], limit], axis=0))
+        nothing = tf.zeros([longest, batch], tf.int32)
         first = (
             tf.constant(0),
             (hidden, cell),
             limit > 0,
             tf.zeros([batch]),
             tf.zeros([batch], tf.int32),
-            tf.TensorArray(tf.int32, longest, element_shape=(None,)),
+            tf.TensorArray(tf.int32, longest, element_shape=(None,)).unstack(nothing),
         )
 
         def body(
@@ -109,9 +111,8 @@ class Generator(NamedTuple):
         steps, _, _, total, counts, chosen = tf.while_loop(
             lambda t, states, going, *_: tf.reduce_any(going), body, first
         )
-        words = tf.transpose(chosen.stack()[:steps])
-        at_least_one = tf.pad(words, [[0, 0], [0, tf.maximum(1 - steps, 0)]])
-        return Words(tf.reshape(at_least_one, (batch, tf.maximum(steps, 1))), total, counts)
+        words = tf.transpose(chosen.stack()[: tf.maximum(steps, 1)])
+        return Words(words, total, counts)
 
     def _logits(self, hidden: tf.Tensor) -> tf.Tensor:
         logits = self.next_word.logits(self.next_word(hidden))
@@ -131,6 +132,8 @@ def _uniform(seeds: tf.Tensor) -> tf.Tensor:
 def join_words(words: tf.Tensor) -> tf.Tensor:
     """Writes words as a text: spaces between them, but none before a comma or around a quote.
 
+    A piece that continues a word, such as "##ing", is joined to it.
+
     Args:
         words: string `(batch, words)`, `""` behind the end.
 
@@ -139,6 +142,7 @@ def join_words(words: tf.Tensor) -> tf.Tensor:
     """
     text = tf.strings.strip(tf.strings.reduce_join(words, axis=1, separator=" "))
     for pattern, replacement in (
+        (r" ##", ""),
         (r" ([.,;:!?%)\]}…])", r"\1"),
         (r"([(\[{]) ", r"\1"),
         (r" ?(['’/-]) ?", r"\1"),

@@ -6,7 +6,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-_CHUNK = 1024  # positions whose logits are in memory at once
+_CHUNK = 128  # positions whose logits are in memory at once; few, so that memory is used again
 
 
 @keras.saving.register_keras_serializable("quartet")

@@ -107,14 +107,14 @@ class _Recurrent(keras.Layer):
         """Goes one step forward, for a sequence that is made while it is read.
 
         Args:
-            inputs: float32 `(batch, features)`.
+            inputs: `(batch, features)`.
             states: float32 `(batch, units)` each, those of the forward direction; zeros at first.
 
         Returns:
-            The next states, the output first.
+            The next states, float32, the output first.
         """
         weights = tuple(map(tf.convert_to_tensor, self.directions[0]))
-        return self._run(weights, inputs, states, tf.shape(inputs)[:1])
+        return self._run(weights, tf.cast(inputs, tf.float32), states, tf.shape(inputs)[:1])
 
     @abstractmethod
     def _add_weights(self, prefix: str, features: int) -> tuple[keras.Variable, ...]:

@@ -36,7 +36,7 @@ def label_set_metrics(
         )
     given, wanted = probabilities >= threshold, np.asarray(targets) > 0.5
     chance = np.clip(probabilities.astype(np.float64), _SMALLEST, 1 - _SMALLEST)
-    options: dict[str, Any] = {"zero_division": 0}
+    options: dict[str, Any] = {"labels": _columns(targets), "zero_division": 0}
     return {
         "accuracy": float((given == wanted).all(axis=1).mean()),
         "micro_f1": float(f1_score(wanted, given, average="micro", **options)),
@@ -60,7 +60,16 @@ def label_scores(
         One `ClassScores` for each label, in the same order.
     """
     scores = precision_recall_fscore_support(
-        np.asarray(targets) > 0.5, probabilities >= threshold, zero_division=np.nan
+        np.asarray(targets) > 0.5,
+        probabilities >= threshold,
+        labels=_columns(targets),
+        zero_division=np.nan,
     )
     columns = zip(labels, *scores, strict=True)
     return [ClassScores(name, float(p), float(r), float(f), int(n)) for name, p, r, f, n in columns]
+
+
+def _columns(targets: np.ndarray) -> list[int]:
+    """The classes to score; scikit-learn takes a single column for two classes, 0 and 1."""
+    classes = targets.shape[1]
+    return list(range(classes)) if classes > 1 else [1]

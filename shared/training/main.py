@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Mapping
 
-from shared.environment import quiet_tensorflow
+from shared.environment import keep_memory, quiet_tensorflow
 from shared.training.app import App
 from shared.training.command_line import parse_arguments, refuse
 from shared.training.config import Config, ConfigError
@@ -25,6 +25,7 @@ def main(
     """
     arguments = parse_arguments(presets, description or "")
     quiet_tensorflow()
+    keep_memory()
     from shared.export.verification import ExportError
     from shared.training.checkpoint import CheckpointError
     from shared.training.fit import NonFiniteLossError

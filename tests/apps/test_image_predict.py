@@ -2,7 +2,10 @@ import base64
 import json
 import subprocess
 import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -187,3 +190,67 @@ def test_no_server_is_explained(samples, serve_http):
     assert result.returncode == 2 and result.stdout == ""
     assert "status 503: model is loading" in result.stderr
     assert "Traceback" not in result.stderr
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to answer."""
+
+    loud: bool = False
+    """Answer in capitals."""
+    max_tokens: int = 50
+    """Words that are added at most."""
+
+
+def ask(
+    monkeypatch: pytest.MonkeyPatch, *words: str, options: Options | None = None
+) -> tuple[Any, list[tuple[Any, ...]]]:
+    """The exit status of a predict script, and what each of its batches was asked with."""
+    asked = []
+
+    def answer(inputs: Sequence[str], model: RestModel, *chosen: Options) -> list[Prediction]:
+        asked.append((inputs, *chosen))
+        return [Prediction(name, "", 0.0, (), (), "") for name in inputs]
+
+    monkeypatch.setattr(sys, "argv", ["predict", "--server", "http://localhost:1", *words])
+    with pytest.raises(SystemExit) as caught:
+        predict_main("nlp", answer, "Predicts.", options)
+    return caught.value.code, asked
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ((), Options()),
+        (("--loud",), Options(loud=True)),
+        (("--max_tokens", "7", "--json"), Options(max_tokens=7)),
+        (("--max-tokens", "7", "--loud"), Options(True, 7)),
+    ],
+)
+def test_flags_of_an_app_reach_its_predict(monkeypatch, words, expected):
+    assert ask(monkeypatch, *words, "a", "b", options=Options()) == (0, [(["a", "b"], expected)])
+    assert ask(monkeypatch, "a", *words, options=Options()) == (0, [(["a"], expected)])
+
+
+def test_without_flags_predict_gets_what_the_app_gave(monkeypatch):
+    asked_with = Options(True, 9)
+    assert ask(monkeypatch, "a", options=asked_with) == (0, [(["a"], asked_with)])
+    assert ask(monkeypatch, "a") == (0, [(["a"],)])
+
+
+def test_flags_that_an_app_does_not_have_are_refused(monkeypatch, capsys):
+    assert ask(monkeypatch, "a", "--loud") == (2, [])
+    assert "--loud" in capsys.readouterr().err
+    assert ask(monkeypatch, "a", "--quiet", options=Options()) == (2, [])
+    assert "--quiet" in capsys.readouterr().err
+    assert ask(monkeypatch, "a", "--max_tokens", "many", options=Options()) == (2, [])
+    assert "many" in capsys.readouterr().err
+
+
+def test_help_has_the_flags_of_all_apps_and_of_this_one(monkeypatch, capsys):
+    assert ask(monkeypatch, "--help", options=Options()) == (0, [])
+    shown = capsys.readouterr().out
+    for words in ("--server", "--interactive", "--loud", "--max_tokens", "Answer in capitals."):
+        assert words in shown
+    assert ask(monkeypatch, "--help") == (0, [])
+    assert "--loud" not in capsys.readouterr().out

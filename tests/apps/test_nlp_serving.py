@@ -1,7 +1,6 @@
 """What an exported classifier answers, row by row, also to texts that nobody should send."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,6 @@ import tensorflow as tf
 from apps.nlp.export import SIGNATURES, build_signatures, build_warmup, calibrate, reference
 from shared.export.saved_model import ServedModel
 from shared.training.app import Trained
-from shared.training.batching import Batches
 
 LABELS = ("bad", "fine", "good")
 WORDS = "the sea is blue москва 東 what ' s to be long"
@@ -241,13 +239,17 @@ class OneBatch:
 @pytest.mark.parametrize("kind", ["trained", "several"])
 def test_calibration_trusts_the_output_that_is_right(kind, request):
     made = request.getfixturevalue(kind)
-    batches: Batches = OneBatch(made)
+    batches = OneBatch(made)
     values, metrics = calibrate(made, batches)
     assert values.keys() == {"recurrent_logits", "ngram_logits"}
     assert values["recurrent_logits"] > 5 * values["ngram_logits"]
-    answered = served(replace(made, calibration=values)).predict(text=["the sea is blue"])
-    assert answered["score"][0] > 0.5
-    assert metrics["loss"] < 0.6 and "macro_f1" in metrics
+    logits = made.model(batches.inputs)
+    mixed = sum(values[name] * logits[name].numpy() for name in values)
+    if kind == "several":
+        losses = np.logaddexp(0, np.where(batches.targets > 0, -mixed, mixed))
+    else:
+        losses = np.log(np.exp(mixed - (mixed * batches.targets).sum(axis=1)[:, None]).sum(axis=1))
+    assert metrics["loss"] == pytest.approx(losses.mean(), rel=1e-3, abs=1e-5)
 
 
 def test_warm_up_asks_for_one_text_and_for_several():

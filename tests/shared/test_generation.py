@@ -97,9 +97,9 @@ def test_shares_are_the_softmax_of_the_logits_over_the_temperature():
     np.testing.assert_allclose(shares, softmax(np.array(logits) / 0.7), atol=0.0011)
 
 
-def build(**bias: float) -> Generator:
-    """A language model with random weights; biases may be given for words by their number."""
-    generator = np.random.default_rng(1)
+def build() -> Generator:
+    """A language model with random weights, whose texts end soon."""
+    generator = np.random.default_rng(10)
     embedding = keras.layers.Embedding(WORDS, SIZE)
     embedding.build()
     recurrent = LSTM(UNITS, bidirectional=True, return_state=True)
@@ -108,7 +108,8 @@ def build(**bias: float) -> Generator:
     next_word.build((None, None, UNITS))
     for layer in (embedding, recurrent, next_word):
         for variable in layer.trainable_variables:
-            variable.assign(generator.normal(size=variable.shape) * 1.5)
+            variable.assign(generator.normal(size=variable.shape) * 1.2)
+    next_word.bias.assign(next_word.bias + 3 * np.eye(WORDS)[END])
     return Generator(embedding, recurrent, next_word, END, forbidden=(0, UNKNOWN))
 
 
@@ -141,16 +142,15 @@ def sampling(
     return Sampling(*(tf.constant(np.broadcast_to(v, (rows,)), d) for v, d in pairs))
 
 
-def pad(rows: Sequence[Sequence[int]]) -> np.ndarray:
-    width = max(map(len, rows))
+def pad(rows: Sequence[Sequence[int]], width: int = 0) -> np.ndarray:
+    width = max(width, *map(len, rows))
     return np.array([[*row, *[0] * (width - len(row))] for row in rows], np.int32)
 
 
 def texts(words: Any) -> list[list[int]]:
     """The words of each row, of which there are as many as it says."""
     rows = [row[:count].numpy().tolist() for row, count in zip(*words[::2], strict=True)]
-    assert pad(rows).tolist() == words.words[:, : max(map(len, rows))].numpy().tolist()
-    assert not np.any(words.words[:, max(map(len, rows)) :])
+    np.testing.assert_array_equal(words.words, pad(rows, words.words.shape[1]))
     return rows
 
 
@@ -166,13 +166,13 @@ def logits_along(generator: Generator, prompt: Sequence[int], words: Sequence[in
 
 def test_without_temperature_the_likeliest_words_come_until_the_end():
     generator, run = model()
-    made = run(pad(PROMPTS), sampling(4, temperature=0.0))
+    made = run(pad(PROMPTS), sampling(4, 6, temperature=0.0))
     ends = 0
     for prompt, words in zip(PROMPTS, texts(made), strict=True):
         likeliest = logits_along(generator, prompt, words).argmax(axis=1).tolist()
         assert likeliest[:-1] == words
-        assert len(words) == 8 or likeliest[-1] == END
-        ends += len(words) < 8
+        assert len(words) == 6 or likeliest[-1] == END
+        ends += len(words) < 6
     assert 0 < ends < 4
 
 
@@ -282,7 +282,7 @@ def test_a_server_generates_the_same(tmp_path: Path):
 @pytest.mark.parametrize(
     ("words", "text"),
     [
-        ("what a lovely kettle !", "what a lovely kettle!"),
+        ("what a love ##ly kett ##le !", "what a lovely kettle!"),
         ("it came late , but ( so far ) it works …", "it came late, but (so far) it works…"),
         ("it ' s the seller ’ s and / or mine", "it's the seller’s and/or mine"),
         (
@@ -290,7 +290,6 @@ def test_a_server_generates_the_same(tmp_path: Path):
             "a well-known [sic] {so} called one: 50%",
         ),
         ("größe ; 茶 壶 ?", "größe; 茶 壶?"),
-        ("kettle", "kettle"),
         ("", ""),
     ],
 )

@@ -166,16 +166,17 @@ def test_no_words_have_no_losses():
 
 
 def test_a_model_learns_which_word_comes_next():
+    keras.utils.set_random_seed(1)
     inputs = keras.Input((None,), dtype="int32")
-    embedding = keras.layers.Embedding(WORDS, SIZE)
-    outputs = NextWord(embedding, samples=10, name="next")(LSTM(UNITS)(embedding(inputs)))
+    embedding = keras.layers.Embedding(WORDS, 12)
+    outputs = NextWord(embedding, samples=10, name="next")(LSTM(16)(embedding(inputs)))
     model = keras.Model(inputs, outputs)
     layer = model.get_layer("next")
     model.compile(keras.optimizers.Adam(0.1), LanguageModelLoss(layer))
     words = (1 + (np.arange(4)[:, None] + np.arange(7)) % 6).astype(np.int32)
-    for _ in range(120):
+    for _ in range(60):
         model.train_on_batch(words[:, :-1], words[:, 1:])
     assert len(model.trainable_variables) == 7  # the words' vectors are there once
-    vectors = tf.reshape(model(words[:, :-1]), (-1, SIZE))
+    vectors = tf.reshape(model(words[:, :-1]), (-1, 12))
     found = layer.log_likelihoods(vectors, words[:, 1:].flatten())
-    assert np.mean(found) > -np.log(6) / 4  # a quarter of what counting words would leave
+    assert np.mean(found) > -0.1

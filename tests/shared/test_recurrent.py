@@ -174,6 +174,50 @@ def test_a_text_goes_on_from_the_returned_states(layer_class):
 
 
 @BOTH
+@DIRECTIONS
+def test_steps_one_by_one_are_the_forward_direction(layer_class, bidirectional):
+    layer = build(layer_class, bidirectional=bidirectional)
+    inputs, _ = batch_of()
+    outputs = layer(inputs)[:, :, :UNITS]
+    states = [tf.zeros((len(LENGTHS), UNITS))] * layer.num_states
+    for time in range(TIME):
+        states = layer.step(inputs[:, time], states)
+        np.testing.assert_allclose(states[0], outputs[:, time], rtol=1e-4, atol=1e-6)
+
+
+@BOTH
+@DIRECTIONS
+def test_dropout_takes_the_same_recurrent_weights_at_all_steps(layer_class, bidirectional):
+    layer = build(layer_class, bidirectional=bidirectional, recurrent_dropout=0.5)
+    plain = build(layer_class, bidirectional=bidirectional)
+    inputs, mask = batch_of()
+    np.testing.assert_array_equal(layer(inputs, mask=mask), plain(inputs, mask=mask))
+    dropout = keras.layers.Dropout(0.5)
+    dropout.seed_generator.state.assign(layer.weight_dropout.seed_generator.state)
+    for weight in plain.weights:
+        if "recurrent" in weight.name:
+            weight.assign(dropout(weight, training=True))
+            assert 0.2 < np.mean(weight.numpy() == 0) < 0.8
+    trained = layer(inputs, mask=mask, training=True)
+    np.testing.assert_allclose(trained, plain(inputs, mask=mask), rtol=1e-5, atol=1e-6)
+
+
+@BOTH
+def test_dropout_depends_on_the_seed_alone(layer_class):
+    inputs, _ = batch_of()
+    found = []
+    for seed in (1, 1, 2):
+        keras.utils.set_random_seed(seed)
+        layer = build(layer_class, recurrent_dropout=0.3)
+        found.append([layer(inputs, training=True) for _ in range(2)])
+    np.testing.assert_array_equal(found[0], found[1])
+    for one, other in ((found[0][0], found[0][1]), (found[0][0], found[2][0])):
+        assert np.abs(one - other).max() > 0.01
+    copy = layer_class.from_config(layer.get_config())
+    assert copy.recurrent_dropout == 0.3
+
+
+@BOTH
 def test_mixed_precision_computes_in_float32(layer_class):
     inputs, mask = batch_of()
     expected = build(layer_class)(inputs, mask=mask)
@@ -182,6 +226,9 @@ def test_mixed_precision_computes_in_float32(layer_class):
     assert outputs.dtype == tf.bfloat16
     assert all(weight.dtype == "float32" for weight in layer.weights)
     np.testing.assert_allclose(tf.cast(outputs, tf.float32), expected, atol=0.05)
+    zeros = [tf.zeros((len(LENGTHS), UNITS))] * layer.num_states
+    first = layer.step(tf.cast(inputs[:, 0], tf.bfloat16), zeros)
+    np.testing.assert_allclose(first[0], expected[:, 0], atol=0.05)
 
 
 @BOTH

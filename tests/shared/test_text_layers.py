@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from shared.layers.character_convolution import CharacterConvolution
 from shared.layers.pooling import AttentionPooling, MaskedMaxPooling
-from shared.layers.ragged import to_dense
+from shared.layers.ragged import keep_ends, to_dense
 
 BUCKETS = 20
 LENGTHS = (5, 2, 1, 3)
@@ -217,3 +217,28 @@ def test_the_width_may_be_known_only_in_the_graph():
     rows = tf.ragged.constant([[1], [2, 3]], dtype=tf.int32)
     assert pad(rows, 3.0).numpy().tolist() == [[1, 0, 0], [2, 3, 0]]
     assert pad(rows, 0.0).numpy().tolist() == [[1, 0], [2, 3]]
+
+
+@given(
+    rows=st.lists(st.lists(st.integers(0, 9), max_size=9), max_size=5),
+    first=st.integers(0, 4),
+    last=st.integers(0, 4),
+)
+@settings(max_examples=60, deadline=None)
+def test_the_middle_of_long_rows_is_left_out(rows, first, last):
+    ragged = tf.RaggedTensor.from_row_lengths(
+        tf.constant(sum(rows, []), tf.int32), tf.constant(list(map(len, rows)), tf.int64)
+    )
+    expected = [
+        row if len(row) <= first + last else row[:first] + row[len(row) - last :] for row in rows
+    ]
+    found = keep_ends(ragged, first, last)
+    assert found.to_list() == expected
+    assert found.dtype == tf.int32
+
+
+def test_the_middle_of_texts_and_of_vectors_is_left_out():
+    texts = tf.ragged.constant([["a", "b", "c", "d"], [], ["e", "f"]], dtype=tf.string)
+    assert keep_ends(texts, 1, 1).to_list() == [[b"a", b"d"], [], [b"e", b"f"]]
+    vectors = tf.RaggedTensor.from_row_lengths(tf.reshape(tf.range(8.0), (4, 2)), [3, 1])
+    assert keep_ends(vectors, 0, 1).to_list() == [[[4.0, 5.0]], [[6.0, 7.0]]]

@@ -291,6 +291,15 @@ def test_compare_answers_of_no_rows_and_of_text():
     assert compare_answers(labels, {"flag": np.array([True, True])}) == (1.0, 1.0)
 
 
+@pytest.mark.parametrize(
+    ("answer", "wanted", "difference"),
+    [(0.5, 0.2, 0.3), (2.0, 1.0, 1.0), (300.0, 200.0, 0.5), (-300.0, -200.0, 0.5), (9.0, 0.0, 9.0)],
+)
+def test_differences_of_numbers_above_one_are_relative(answer, wanted, difference):
+    answers, reference = ({"score": np.array([1.0, value])} for value in (answer, wanted))
+    assert compare_answers(answers, reference) == (pytest.approx(difference), 1.0)
+
+
 def test_warm_up_requests_are_replayed_as_they_were_written(tmp_path):
     folder = write(tmp_path / "model")
     write_warmup(folder, "tiny", [GOOD_REQUEST, ("other", {"text": [b"\xff\x00", b""]})])
