@@ -82,10 +82,10 @@ class LanguageModelConfig(Checked):
 class FineTuningConfig(Checked):
     """How the layers of a pretrained language model are trained on."""
 
-    layer_decay: Annotated[float, Interval(gt=0, le=1)] = 0.4
+    layer_decay: Annotated[float, Interval(gt=0, le=1)] = 0.8
     """Learning rate of the LSTM relative to that of the new layers, and of the word vectors
     relative to that of the LSTM."""
-    unfreeze_fraction: Fraction = 0.3
+    unfreeze_fraction: Fraction = 0.1
     """Share of all steps after which the word vectors are trained, too; the LSTM after half."""
 
 
