@@ -176,6 +176,19 @@ def test_the_vocabulary_is_that_of_the_training_texts_by_frequency(own: Path):
     assert "59" not in build_preprocess(every, load(every)).vocabulary.words
 
 
+def test_rare_words_are_cut_into_pieces(own: Path):
+    config = replace(QUICK, data=str(own), text=TextConfig(vocabulary=3, pieces=40))
+    layer = build_preprocess(config, load(config))
+    assert layer.words[:4] == (BOUNDARY, ",", "number", "of") and "##e" in layer.words
+    inputs, num_tokens = layer(tf.constant(["the sea, number", "of 東"]))
+    assert num_tokens.numpy().tolist() == [4, 2]
+    first, second = inputs["words"].numpy()
+    pieces = [layer.words[number - 2] for number in first]
+    assert "".join(piece.removeprefix("##") for piece in pieces) == "<text>thesea,number<text>"
+    assert second.tolist() == [2, 5, UNKNOWN, 2, *[0] * (len(first) - 4)]
+    np.testing.assert_array_equal(layer(tf.constant(["of 東"]))[0]["words"][0], second[:4])
+
+
 def test_a_classifier_reads_both_ends_and_a_language_model_the_beginning(own: Path):
     for task, ends in (("classification", (100, 300)), ("language_model", (400, 0))):
         config = replace(QUICK, data=str(own), task=task)

@@ -231,16 +231,24 @@ def test_a_long_prompt_is_continued_from_its_end(model):
         assert whole["num_tokens"] == short["num_tokens"]
 
 
+def test_pieces_of_words_are_joined(random_nlp):
+    trained = random_nlp(words="the p ##lay ##ing , ##s", first=8, last=0)
+    model = ServedModel(build_signatures(trained), (), {})
+    found = generate(model, *["the p"] * 8, temperature=4.0, seed=np.arange(8), max_tokens=20)
+    assert found["num_tokens"].max() > 3
+    assert not any(b"#" in text for text in found["text"])
+    assert any(text.startswith((b"the play", b"the ping", b"the ps")) for text in found["text"])
+
+
 def test_an_empty_batch_has_empty_answers(model):
     for found in (model.predict(text=tf.zeros([0], tf.string)), generate(model)):
         assert {values.shape for values in found.values()} == {(0,)}
 
 
 def test_the_small_model_has_learnt_its_texts(language_model):
-    found = language_model.predict(
-        text=["what a lovely lamp this is", "is lamp a what this lovely"]
-    )
-    assert found["perplexity"][0] < 10 < found["perplexity"][1]
-    lines = generate(language_model, "where is my kettle", "the", temperature=0.0)["text"].tolist()
-    assert lines[0] == b"where is my kettle?"
-    assert lines[1].startswith(b"the ")
+    texts = ["what a lovely lamp this is", "is lamp a what this lovely"]
+    likely, unlikely = language_model.predict(text=texts)["perplexity"]
+    assert likely < 10 < unlikely
+    prompts = ("what a lovely lamp", "my lamp came late")
+    found = generate(language_model, *prompts, temperature=0.0, max_tokens=2)["text"].tolist()
+    assert found == [b"what a lovely lamp this is", b"my lamp came late, it"]

@@ -190,10 +190,10 @@ def test_a_language_model_scores_and_continues(language_model):
     likely, unlikely = predict(["the lamp is superb", "superb is lamp the"], language_model)
     assert 1 < likely.perplexity < unlikely.perplexity
     assert (likely.label, likely.candidates, likely.num_tokens) == ("", (), 4)
-    prompts = ["where is my kettle", "", "\udcff"]
-    question, anything, refused = predict(prompts, language_model, GREEDY)
-    assert question.continuation == "where is my kettle?"
-    assert (question.num_tokens, 0 < question.score <= 1) == (1, True)
+    prompts, short = ["my lamp came late", "", "\udcff"], replace(GREEDY, max_tokens=2)
+    late, anything, refused = predict(prompts, language_model, short)
+    assert late.continuation == "my lamp came late, it"
+    assert (late.num_tokens, 0 < late.score <= 1) == (2, True)
     assert anything.error == "" and anything.num_tokens > 0
     assert refused.error.startswith("invalid: ") and refused.continuation == ""
     drawn = replace(GREEDY, temperature=2.0, max_tokens=4, seed=7)

@@ -217,8 +217,9 @@ def test_all_of_several_labels_are_answered_and_five_of_others(random_nlp):
 @pytest.mark.parametrize("kind", ["trained", "several"])
 def test_the_reference_answers_as_the_signature(kind, request):
     made = request.getfixturevalue(kind)
-    answers = served(made).predict(text=BYTES)
-    found = reference(made, np.array(BYTES, object))
+    texts = [text for text in BYTES if len(text) < 1000]
+    answers = served(made).predict(text=texts)
+    found = reference(made, np.array(texts, object))
     np.testing.assert_allclose(found["probabilities"], answers["probabilities"], atol=1e-5)
     np.testing.assert_array_equal(found["label"], answers["label"])
 

@@ -58,7 +58,7 @@ def test_the_words_of_the_paper():
 
 
 @given(counts=any_counts, size=st.integers(1, 40))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 def test_any_words_against_the_slow_one(counts, size):
     assert list(learn_pieces(counts, size)) == slow(counts, size)
 

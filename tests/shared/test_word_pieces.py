@@ -78,7 +78,7 @@ def test_a_word_that_cannot_be_cut_is_one_unknown(word):
 
 
 @given(words=any_words, pieces=any_pieces, max_characters=st.integers(1, 8))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_any_words_and_pieces_against_python(words, pieces, max_characters):
     expected = [greedy(word, pieces, max_characters) for word in words]
     assert cut(WordPieces(pieces, max_characters), words) == expected
