@@ -43,6 +43,14 @@ class TextConfig(Checked):
 
 
 @dataclass(frozen=True)
+class SplitConfig(HoldOutConfig):
+    """How missing splits are made, and how much of the training texts is used."""
+
+    train_texts: Annotated[int, Ge(0)] = 0
+    """Train on so many of the training texts, drawn by the seed (0 = all)."""
+
+
+@dataclass(frozen=True)
 class ModelConfig(Checked):
     """Word vectors, a bidirectional LSTM and, for classes, a bag of n-grams beside it."""
 
@@ -102,7 +110,7 @@ class Config(RunConfig):
     pretrained: str = ""
     """Run folder of a language model whose word vectors and LSTM a classifier starts from."""
     text: TextConfig = field(default_factory=TextConfig)
-    split: HoldOutConfig = field(default_factory=HoldOutConfig)
+    split: SplitConfig = field(default_factory=SplitConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
     augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
     language_model: LanguageModelConfig = field(default_factory=LanguageModelConfig)

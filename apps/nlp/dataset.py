@@ -39,6 +39,9 @@ def load(config: Config) -> data.Survey:
         test_fraction=config.split.test_fraction,
         seed=config.seed,
     )
+    if 0 < config.split.train_texts < splits.train.size:
+        order = np.random.default_rng(config.seed).permutation(splits.train.size)
+        splits = replace(splits, train=splits.train.take(order[: config.split.train_texts]))
     if config.task == "language_model":
         splits = replace(splits, validation=_some(splits.validation), test=_some(splits.test))
     return data.survey_texts(splits, several=bool(config.text.label_separator))

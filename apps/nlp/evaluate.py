@@ -127,9 +127,11 @@ def _evaluate_classifier(
         sections = [_label_scores_section(model.labels, probabilities, targets)]
     else:
         targets = np.eye(len(model.labels))[answers.labels]
-        wrong = np.flatnonzero(probabilities.argmax(axis=1) != answers.labels)
-        # A text without an answer is wrong, whatever its label.
-        shown = np.where(answered[:, None], probabilities, 1 / len(model.labels))
+        # A text without an answer is wrong: its label is the least likely one, by a little.
+        unsure = 1 - 1e-3 * targets
+        unsure /= unsure.sum(axis=1, keepdims=True)
+        shown = np.where(answered[:, None], probabilities, unsure)
+        wrong = np.flatnonzero(shown.argmax(axis=1) != answers.labels)
         metrics = classification_metrics(shown, answers.labels)
         before = uncalibrated(shown, 1 / sum(model.calibration.values()))
         sections = classification_sections(model.labels, before, shown, answers.labels)

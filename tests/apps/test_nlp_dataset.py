@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import data
 from apps.nlp import dataset
-from apps.nlp.config import QUICK, AugmentationConfig, Config, TextConfig
+from apps.nlp.config import QUICK, AugmentationConfig, Config, SplitConfig, TextConfig
 from apps.nlp.dataset import (
     WordDropout,
     build_augmentation,
@@ -174,6 +174,19 @@ def test_the_vocabulary_is_that_of_the_training_texts_by_frequency(own: Path):
     every = replace(config, text=TextConfig(minimum_count=3))
     assert {"0", "1"} < set(build_preprocess(every, load(every)).vocabulary.words)
     assert "59" not in build_preprocess(every, load(every)).vocabulary.words
+
+
+def test_fewer_training_texts_are_drawn_by_the_seed(own: Path):
+    config = replace(QUICK, data=str(own))
+    few = replace(config, split=SplitConfig(train_texts=10))
+    whole, drawn, again = (load(each).splits for each in (config, few, few))
+    assert drawn.train.size == 10
+    assert set(drawn.train.ids) < set(whole.train.ids)
+    for name in ("validation", "test"):
+        assert list(getattr(drawn, name).ids) == list(getattr(whole, name).ids)
+    assert list(again.train.ids) == list(drawn.train.ids)
+    other = load(replace(few, seed=1, split=SplitConfig(train_texts=10))).splits.train.ids
+    assert set(other) != set(drawn.train.ids)
 
 
 def test_rare_words_are_cut_into_pieces(own: Path):

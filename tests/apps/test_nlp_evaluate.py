@@ -80,11 +80,13 @@ def test_mistakes_are_described_the_most_confident_first(nlp_model, tmp_path):
 
 
 def test_a_text_without_answer_is_a_mistake(nlp_model):
-    blank = Text("\u200b", ("good",), where="blank")
-    evaluation = evaluate(nlp_model, split_of(nlp_model, RIGHT[0], blank))
-    (error,) = evaluation.errors
-    assert (error["id"], error["predicted"], error["score"]) == ("blank", [], 0.0)
-    assert error["error"] == "empty: the text has no words"
+    for label in ("bad", "good"):
+        blank = Text("\u200b", (label,), where="blank")
+        evaluation = evaluate(nlp_model, split_of(nlp_model, RIGHT[0], blank))
+        (error,) = evaluation.errors
+        assert (error["id"], error["predicted"], error["score"]) == ("blank", [], 0.0)
+        assert error["error"] == "empty: the text has no words"
+        assert evaluation.metrics["accuracy"] == 0.5
     rows = dict(evaluation.sections[-1].tables[0].rows)
     assert rows["texts without an answer"] == "50.00%"
 

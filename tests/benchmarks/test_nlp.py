@@ -1,11 +1,13 @@
 """The results that NLP has to reach; `make bench` measures them anew."""
 
+import json
 from pathlib import Path
 
 import pytest
 
 from tests.benchmarks.records import Record, check
 
+RECORDS_FOLDER = Path(__file__).parents[2] / "apps" / "nlp" / "records"
 SEEDS = (0, 1, 2)
 IMDB = "--data=imdb_reviews"
 LANGUAGE_MODEL = (
@@ -13,6 +15,10 @@ LANGUAGE_MODEL = (
     "--training.minimum_steps=0",
     *("--text.max_tokens=256", "--split.validation_fraction=0.02"),
     "--optimizer.learning_rate=0.03",
+)
+FEW_LABELS = (
+    *(IMDB, "--preset=best", "--split.train_texts=1000", "--split.validation_fraction=0.02"),
+    "--training.minimum_steps=200",
 )
 
 RECORDS = [
@@ -22,9 +28,23 @@ RECORDS = [
         *("nlp", "imdb-best", (IMDB, "--preset=best"), (0,), {"accuracy": 0.928}),
         pretraining=LANGUAGE_MODEL,
     ),
-    Record("nlp", "imdb-best-from-scratch", (IMDB, "--preset=best"), (0,), {"accuracy": 0.0}),
+    Record("nlp", "imdb-few-labels", FEW_LABELS, (0,), {}),
+    Record(
+        *("nlp", "imdb-few-labels-pretrained", FEW_LABELS, (0,), {}),
+        pretraining=LANGUAGE_MODEL,
+    ),
     Record("nlp", "trec-best", ("--data=trec", "--preset=best"), SEEDS, {"accuracy": 0.93}),
 ]
+
+
+def test_pretraining_helps() -> None:
+    """With the same texts that have labels, in the records as they are."""
+    without, pretrained = (
+        json.loads((RECORDS_FOLDER / f"imdb-few-labels{name}.json").read_text())
+        for name in ("", "-pretrained")
+    )
+    assert pretrained["command"].replace(" --pretrained RUN", "") == without["command"]
+    assert pretrained["test"]["accuracy"]["mean"] > without["test"]["accuracy"]["mean"]
 
 
 @pytest.mark.benchmark
