@@ -6,7 +6,7 @@ from pathlib import Path
 
 from data import public_images, public_texts, public_utterances
 from data.hold_out import complete
-from data.public_sets import Stored, data_error
+from data.public_sets import PREFIX, Stored, data_error
 from data.readers import group_by_split, table, texts, utterances
 from data.readers.image_folder import read_image_folder
 from data.splits import Split, Splits, concatenate
@@ -115,7 +115,7 @@ def _stored_splits(
 
 
 def _stored_images(name_or_path: str, data_dir: str | None) -> Stored:
-    if name_or_path in NAMES["image"] or name_or_path.startswith(public_images.PREFIX):
+    if name_or_path in NAMES["image"] or name_or_path.startswith(PREFIX):
         return public_images.read_public_images(name_or_path, data_dir)
     path = Path(name_or_path).expanduser()
     if path.is_dir():

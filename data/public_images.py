@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import difflib
-
 import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from data.digits import LABELS, read_digits
-from data.public_sets import Stored, data_error, prepare
+from data.public_sets import Stored, data_error, find_builder, prepare
 from data.readers import SPLIT_NAMES
 from data.splits import Problem, Split, from_bytes, from_stream
 
 NAMES = ("digits", "mnist", "fashion_mnist", "cifar10", "cifar100")
-PREFIX = "tfds:"
 
 _MAX_EXAMPLES_IN_MEMORY = 200_000
 _MAX_BYTES_IN_MEMORY = 2**30
@@ -36,7 +33,7 @@ def read_public_images(name: str, data_dir: str | None = None) -> Stored:
     """
     if name == "digits":
         return LABELS, {"train": read_digits()}, []
-    builder = _builder(name, data_dir)
+    builder = find_builder(name, data_dir)
     labels = _class_names(name, builder)
     prepare(name, builder)
     read = _read_into_memory if _fits_in_memory(builder) else _stream
@@ -51,18 +48,6 @@ def read_public_images(name: str, data_dir: str | None = None) -> Stored:
         else:
             given[SPLIT_NAMES[stored_name]] = split
     return labels, given, problems
-
-
-def _builder(name: str, data_dir: str | None) -> tfds.core.DatasetBuilder:
-    tfds_name = name.removeprefix(PREFIX)
-    try:
-        return tfds.builder(tfds_name, data_dir=data_dir)
-    except ValueError as error:
-        reason = str(error).strip().split("\n")[0]
-        close = difflib.get_close_matches(tfds_name, tfds.list_builders(), n=5)
-        hint = f"; did you mean {', '.join(close)}?" if close else ""
-        message = f"TensorFlow Datasets does not know {tfds_name!r}: {reason}{hint}"
-        raise data_error(name, message) from error
 
 
 def _class_names(name: str, builder: tfds.core.DatasetBuilder) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from data.readers.utterances.bio import FILES, read_bio_files
-from data.readers.utterances.findings import Findings
+from data.readers.utterances.findings import UtteranceFindings
 from data.splits import DataError
 
 URL = "https://raw.githubusercontent.com/MiuLab/SlotGated-SLU/master/data/"
@@ -38,7 +38,7 @@ class SlotGatedBuilder(tfds.core.GeneratorBasedBuilder):
     def _generate_examples(
         self, files: Mapping[str, Any]
     ) -> Iterator[tuple[int, dict[str, object]]]:
-        findings = Findings()
+        findings = UtteranceFindings()
         words, tags, intents = (Path(files[name]) for name in FILES)
         read_bio_files(words, tags, intents, "train", findings)
         errors = [problem for problem in findings.problems if problem.severity == "error"]

@@ -74,9 +74,15 @@ def test_mistakes_are_described_the_most_confident_first(nlp_model, tmp_path):
         for row in np.argsort(-outputs["score"])
     ]
     assert evaluation.errors == expected
-    assert titles(evaluation)[0] == "Worst mistakes"
+    worst = evaluation.sections[0]
+    assert worst.title == "Worst mistakes"
+    assert [passage.text for passage in worst.passages] == [error["text"] for error in expected]
+    praise = next(passage for passage in worst.passages if "flawless" in passage.text)
+    assert praise.heading.startswith("answered good ") and praise.heading.endswith("expected bad")
+    start, end, weight = max(praise.marks, key=lambda mark: mark[2])
+    assert (praise.text[start:end], weight) == ("flawless", 1)
     write_report(Report("Test", "", [], evaluation.sections), tmp_path / "report.html")
-    assert "the chair is flawless" in (tmp_path / "report.html").read_text()
+    assert "flawless" in (tmp_path / "report.html").read_text()
 
 
 def test_a_text_without_answer_is_a_mistake(nlp_model):

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from seqeval.metrics.sequence_labeling import get_entities
 
 from data.readers.utterances import read_path
-from data.readers.utterances.findings import Findings
+from data.readers.utterances.findings import UtteranceFindings
 from data.readers.utterances.tags import TagReader, joined_spans
 from data.splits import DataError
 from data.utterances import Slot, Utterance
@@ -121,7 +121,7 @@ tags = st.lists(st.sampled_from(["O", "B-a", "I-a", "B-b", "I-b", "B-a-b", "I-a-
 def test_slots_are_those_of_seqeval(sequence):
     words = ["w" * (1 + index % 3) for index in range(len(sequence))]
     spans = joined_spans(words)
-    slots = TagReader(Path("x"), Findings()).slots(spans, sequence, "x:1")
+    slots = TagReader(Path("x"), UtteranceFindings()).slots(spans, sequence, "x:1")
     expected = [
         Slot(name, spans[first][0], spans[last][1]) for name, first, last in get_entities(sequence)
     ]

@@ -6,7 +6,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from data.readers.utterances import read_path
-from data.readers.utterances.findings import Findings
+from data.readers.utterances.findings import UtteranceFindings
 from data.splits import DataError
 from data.utterances import OUT_OF_SCOPE, Slot, Utterance
 
@@ -228,7 +228,7 @@ texts = st.text(st.characters(exclude_categories=["Cs"]))
 def test_slots_keep_their_words_whatever_white_space_goes(text, cuts):
     edges = sorted(min(cut, len(text)) for cut in cuts)
     slots = [Slot("s", *pair) for pair in zip(edges[::2], edges[1::2], strict=False)]
-    findings = Findings()
+    findings = UtteranceFindings()
     findings.add(Utterance(text, "x", tuple(slots)))
     usable = text.strip() and all(text[slot.start : slot.end].strip() for slot in slots)
     assert bool(findings.utterances) == bool(usable) == (not findings.problems)

@@ -8,15 +8,15 @@ from pathlib import Path
 from data.readers import grammar
 from data.readers.utterances import conll, json_files, rasa, tables
 from data.readers.utterances.bio import is_bio_folder, read_bio_folder
-from data.readers.utterances.findings import SPLIT_NAMES, Findings
+from data.readers.utterances.findings import SPLIT_NAMES, UtteranceFindings
 from data.splits import DataError, Problem
 from data.utterances import Utterance
 
-Reader = Callable[[Path, str, Findings], None]
+Reader = Callable[[Path, str, UtteranceFindings], None]
 """Reads a file; the split is that of sentences that name none."""
 
 
-def _read_grammar(path: Path, split: str, findings: Findings) -> None:
+def _read_grammar(path: Path, split: str, findings: UtteranceFindings) -> None:
     """Grammars say themselves which split a sentence belongs to."""
     try:
         utterances, problems = grammar.read_grammar(path)
@@ -61,7 +61,7 @@ def read_path(path: Path) -> tuple[list[Utterance], list[Problem]]:
     Raises:
         DataError: Lists everything that is wrong.
     """
-    findings = Findings()
+    findings = UtteranceFindings()
     if path.is_dir() and is_bio_folder(path):
         read_bio_folder(path, findings)
     elif path.is_dir():
@@ -83,7 +83,7 @@ def _reader(path: Path) -> Reader | None:
     return next((reader for suffixes, reader in _FORMATS if suffix in suffixes), None)
 
 
-def _read_folder(root: Path, findings: Findings) -> None:
+def _read_folder(root: Path, findings: UtteranceFindings) -> None:
     paths = list(_visible_files(root))
     readers = {_reader(path) for path in paths} - {None}
     if len(readers) > 1:

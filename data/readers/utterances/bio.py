@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from data.readers.utterances.findings import SPLIT_NAMES, Findings
+from data.readers.utterances.findings import SPLIT_NAMES, UtteranceFindings
 from data.readers.utterances.tags import TagReader, joined_spans
 from data.utterances import Utterance
 
@@ -16,7 +16,7 @@ def is_bio_folder(root: Path) -> bool:
     return bool(_split_folders(root))
 
 
-def read_bio_folder(root: Path, findings: Findings) -> None:
+def read_bio_folder(root: Path, findings: UtteranceFindings) -> None:
     """Reads `seq.in` (words), `seq.out` (their tags) and `label` (the intents).
 
     Args:
@@ -29,7 +29,9 @@ def read_bio_folder(root: Path, findings: Findings) -> None:
         read_bio_files(words, tags, intents, split, findings)
 
 
-def read_bio_files(words: Path, tags: Path, intents: Path, split: str, findings: Findings) -> None:
+def read_bio_files(
+    words: Path, tags: Path, intents: Path, split: str, findings: UtteranceFindings
+) -> None:
     """Reads three files of one line per sentence.
 
     Args:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from data.readers.utterances.findings import Findings
+from data.readers.utterances.findings import UtteranceFindings
 from data.readers.utterances.tags import TagReader, joined_spans
 from data.utterances import Utterance
 
@@ -21,7 +21,7 @@ Block = list[tuple[int, str]]
 """The lines of one sentence with their numbers."""
 
 
-def read_conll(path: Path, split: str, findings: Findings) -> None:
+def read_conll(path: Path, split: str, findings: UtteranceFindings) -> None:
     """Reads a file of columns, separated by tabs or spaces, with a blank line between sentences.
 
     The first column is the word, in `.conllu` files the second, which follows its number; the last
@@ -53,7 +53,7 @@ def _blocks(text: str) -> Iterator[Block]:
 
 
 def _read_block(
-    block: Block, path: Path, split: str, reader: TagReader, findings: Findings
+    block: Block, path: Path, split: str, reader: TagReader, findings: UtteranceFindings
 ) -> None:
     comments, rows = {}, []
     for number, line in block:

@@ -1,15 +1,13 @@
-"""What the readers of sentences have in common: text from files, and checks of every sentence."""
+"""What the readers of sentences have in common: checks of every sentence."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
-from pathlib import Path
 
 from data import readers
-from data.readers.lines import Report, read_text
-from data.splits import Problem
+from data.readers.lines import Findings
 from data.utterances import OUT_OF_SCOPE, Slot, Utterance
 
 SPLIT_NAMES = {**readers.SPLIT_NAMES, "dev": "validation"}
@@ -19,24 +17,14 @@ _OUT_OF_SCOPE_NAMES = (OUT_OF_SCOPE, "oos", "nlu_fallback")
 
 
 @dataclass
-class Findings:
+class UtteranceFindings(Findings):
     """The sentences of some files, and everything that is wrong with them.
 
     Args:
         utterances: The sentences that can be used.
-        problems: Errors and warnings, in the order in which they were met.
     """
 
     utterances: list[Utterance] = field(default_factory=list)
-    problems: list[Problem] = field(default_factory=list)
-
-    def error(self, where: str, message: str) -> None:
-        """Notes why training must not start."""
-        self.problems.append(Problem("error", where, message))
-
-    def warning(self, where: str, message: str) -> None:
-        """Notes what a person should know."""
-        self.problems.append(Problem("warning", where, message))
 
     def add(self, utterance: Utterance) -> None:
         """Takes a sentence, or notes what is wrong with it.
@@ -52,19 +40,6 @@ class Findings:
             self.error(utterance.where, fault)
         if not faults:
             self.utterances.append(_tidy(utterance))
-
-    def report(self, path: Path) -> Report:
-        """What takes a line of a file and an error there."""
-        return lambda line, message: self.error(f"{path}:{line}", message)
-
-    def read_text(self, path: Path) -> str | None:
-        """Reads a UTF-8 file with line ends as `\\n`.
-
-        Returns:
-            The text; `None`, with the error noted, if it cannot be read.
-        """
-        text = read_text(path, self.report(path))
-        return None if text is None else text.replace("\r\n", "\n")
 
 
 def known_intent(intent: str) -> str:

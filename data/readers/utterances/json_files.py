@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from data.readers.utterances.findings import SPLIT_NAMES, Findings
+from data.readers.utterances.findings import SPLIT_NAMES, UtteranceFindings
 from data.utterances import OUT_OF_SCOPE, Slot, Utterance
 
 SUFFIX = ".json"
@@ -19,7 +19,7 @@ _EXPECTED = (
 )
 
 
-def read_json(path: Path, split: str, findings: Findings) -> None:
+def read_json(path: Path, split: str, findings: UtteranceFindings) -> None:
     """Reads a file of Snips or CLINC.
 
     Snips: `{INTENT: [{"data": [...]}]}` or `{"intents": {INTENT: {"utterances": [{"data": [...]}]
@@ -55,7 +55,7 @@ def _clinc_split(key: str) -> str:
     return SPLIT_NAMES.get(key.removeprefix(_CLINC_PREFIX), "")
 
 
-def _read_clinc(content: Mapping[str, Any], path: Path, findings: Findings) -> None:
+def _read_clinc(content: Mapping[str, Any], path: Path, findings: UtteranceFindings) -> None:
     for where, key, row in _entries(content, path, findings):
         if not (isinstance(row, list) and len(row) == 2 and all(map(_is_text, row))):
             findings.error(where, f"expected [TEXT, INTENT], found {row!r}")
@@ -64,7 +64,9 @@ def _read_clinc(content: Mapping[str, Any], path: Path, findings: Findings) -> N
         findings.add(Utterance(row[0], intent, (), _clinc_split(key), where))
 
 
-def _read_snips(content: Mapping[str, Any], path: Path, split: str, findings: Findings) -> None:
+def _read_snips(
+    content: Mapping[str, Any], path: Path, split: str, findings: UtteranceFindings
+) -> None:
     intents = content
     if isinstance(content.get("intents"), dict):
         intents = {
@@ -83,7 +85,7 @@ def _read_snips(content: Mapping[str, Any], path: Path, split: str, findings: Fi
 
 
 def _entries(
-    lists: Mapping[str, Any], path: Path, findings: Findings
+    lists: Mapping[str, Any], path: Path, findings: UtteranceFindings
 ) -> Iterator[tuple[str, str, Any]]:
     for key, rows in lists.items():
         if isinstance(rows, list):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import yaml
 
-from data.readers.utterances.findings import Findings
+from data.readers.utterances.findings import UtteranceFindings
 from data.utterances import Slot, Utterance
 
 SUFFIXES = (".yml", ".yaml")
@@ -21,7 +21,7 @@ _LOOSE_ANNOTATION = re.compile(r"\]\s+[({]")
 _FORM = '[text](entity) or [text]{"entity": "name"}'
 
 
-def read_rasa(path: Path, split: str, findings: Findings) -> None:
+def read_rasa(path: Path, split: str, findings: UtteranceFindings) -> None:
     """Reads the examples of intents.
 
     `[text](entity)` and `[text]{"entity": ..., "role": ..., "value": ..., "group": ...}` become
@@ -94,7 +94,7 @@ def _entity(example: str, annotation: re.Match[str]) -> tuple[str, int]:
     return ".".join(part for part in parts if part), end
 
 
-def _items(path: Path, findings: Findings) -> list[yaml.Node] | None:
+def _items(path: Path, findings: UtteranceFindings) -> list[yaml.Node] | None:
     text = findings.read_text(path)
     if text is None:
         return None
@@ -121,7 +121,9 @@ def _fields(node: yaml.Node | None) -> dict[str, yaml.Node]:
     return {key.value: value for key, value in node.value if isinstance(key, yaml.ScalarNode)}
 
 
-def _read_intent(fields: dict[str, yaml.Node], path: Path, split: str, findings: Findings) -> None:
+def _read_intent(
+    fields: dict[str, yaml.Node], path: Path, split: str, findings: UtteranceFindings
+) -> None:
     intent, examples = fields["intent"], fields.get("examples")
     if not isinstance(intent, yaml.ScalarNode):
         findings.error(_place(path, intent), "intent must be a name")
@@ -140,7 +142,9 @@ def _read_intent(fields: dict[str, yaml.Node], path: Path, split: str, findings:
         findings.add(Utterance(text, intent.value, tuple(slots), split, where))
 
 
-def _examples(node: yaml.Node, path: Path, findings: Findings) -> Iterator[tuple[str, str]]:
+def _examples(
+    node: yaml.Node, path: Path, findings: UtteranceFindings
+) -> Iterator[tuple[str, str]]:
     if isinstance(node, yaml.SequenceNode):
         yield from _listed_examples(node, path, findings)
     elif isinstance(node, yaml.ScalarNode) and node.style == "|":
@@ -156,7 +160,7 @@ def _examples(node: yaml.Node, path: Path, findings: Findings) -> Iterator[tuple
 
 
 def _listed_examples(
-    node: yaml.SequenceNode, path: Path, findings: Findings
+    node: yaml.SequenceNode, path: Path, findings: UtteranceFindings
 ) -> Iterator[tuple[str, str]]:
     for item in node.value:
         text = _fields(item).get("text", item)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from data.readers.lines import delimited_rows, json_rows
-from data.readers.utterances.findings import Findings
+from data.readers.utterances.findings import UtteranceFindings
 from data.utterances import Slot, Utterance
 
 JSON_SUFFIX = ".jsonl"
@@ -17,7 +17,7 @@ _NAMES = ("name", "slot", "entity")
 _EXPECTED = '{"text", "intent", "slots": [{"name", "start", "end"}]}'
 
 
-def read_json_lines(path: Path, split: str, findings: Findings) -> None:
+def read_json_lines(path: Path, split: str, findings: UtteranceFindings) -> None:
     """Reads one object `{"text", "intent", "slots": [{"name", "start", "end"}], "split"}` a line.
 
     Slots and split may be absent. A slot may be named by `slot` or `entity`; its positions count
@@ -43,7 +43,7 @@ def read_json_lines(path: Path, split: str, findings: Findings) -> None:
             findings.add(Utterance(row["text"], row["intent"], slots, own, where))
 
 
-def read_intent_table(path: Path, split: str, findings: Findings) -> None:
+def read_intent_table(path: Path, split: str, findings: UtteranceFindings) -> None:
     """Reads a `.csv` or `.tsv` table with the columns `text`, `intent` and, optionally, `split`.
 
     Args:

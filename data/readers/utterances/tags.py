@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from data.readers.utterances.findings import Findings
+from data.readers.utterances.findings import UtteranceFindings
 from data.utterances import Slot
 
 _MAX_NAMED = 3
@@ -31,7 +31,7 @@ class TagReader:
         findings: Takes what is wrong.
     """
 
-    def __init__(self, path: Path, findings: Findings) -> None:
+    def __init__(self, path: Path, findings: UtteranceFindings) -> None:
         self._path, self._findings = path, findings
         self._stray: list[str] = []
 
