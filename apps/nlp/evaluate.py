@@ -70,7 +70,8 @@ def validate(model: "keras.Model", validation: "Batches") -> dict[str, float]:
     several = isinstance(model.loss["recurrent_logits"], keras.losses.BinaryCrossentropy)
     right = 0
     for inputs, targets in validation.epoch():
-        logits, wanted = sum(model.predict_on_batch(inputs).values()), targets["recurrent_logits"]
+        logits = sum(model.predict_on_batch(inputs).values())
+        wanted = np.asarray(targets["recurrent_logits"])
         if several:
             right += ((logits > 0) == (wanted > 0.5)).all(axis=1).sum()
         else:

@@ -87,7 +87,7 @@ def loss_and_gradients(
     model: keras.Model, gold: dict[str, np.ndarray]
 ) -> tuple[float, dict[str, np.ndarray]]:
     """The sum of both losses in training, and the gradient of each weight by path."""
-    losses = build_loss(LossConfig(), model)
+    losses = build_loss(QUICK, model)
     with tf.GradientTape() as tape:
         outputs = model(batch(), training=True)
         total = sum(loss(gold[name], outputs[name]) for name, loss in losses.items())
@@ -107,7 +107,7 @@ def test_every_weight_has_a_gradient() -> None:
 
 def test_training_makes_both_losses_small() -> None:
     model = network(dropout=0.0)
-    model.compile(keras.optimizers.Adam(0.02), build_loss(LossConfig(), model))
+    model.compile(keras.optimizers.Adam(0.02), build_loss(QUICK, model))
     first = model.test_on_batch(batch(), targets(), return_dict=True)
     for _ in range(120):
         model.train_on_batch(batch(), targets())

@@ -134,7 +134,7 @@ def eager_fit(config: Config, folder: Path, class_weights: np.ndarray | None = N
     )
     model = app.build_model(config, preprocess, labels)
     optimizer = build_optimizer(config.optimizer, 2)
-    model.compile(optimizer, app.build_loss(config.loss, model), run_eagerly=True)
+    model.compile(optimizer, app.build_loss(config, model), run_eagerly=True)
     return Fit(
         model,
         training,
