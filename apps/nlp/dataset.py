@@ -100,7 +100,7 @@ def neighbours(words: tf.Tensor) -> dict[str, tf.Tensor]:
     }
 
 
-@keras.saving.register_keras_serializable("quartet")
+@keras.saving.register_keras_serializable("quartet.nlp")
 class WordDropout(keras.layers.Layer):
     """Hides words in training, so that the network relies on no single one.
 

@@ -27,7 +27,7 @@ NGRAM_ROOM = 4
 """Numbers per n-gram of the training texts, so that few share one."""
 
 
-@keras.saving.register_keras_serializable("quartet")
+@keras.saving.register_keras_serializable("quartet.nlp")
 class TextPreprocess(keras.layers.Layer):
     """Cuts texts into tokens, numbers the words and hashes their n-grams.
 
