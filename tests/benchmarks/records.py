@@ -133,10 +133,12 @@ def _run(app: str, flags: Sequence[str], folder: Path) -> dict[str, Any]:
     start = time.monotonic()
     process = subprocess.Popen([sys.executable, *words], cwd=ROOT, stdout=subprocess.PIPE)
     assert process.stdout
-    output = process.stdout.read()
+    with process.stdout as stream:
+        output = stream.read()
     _, status, usage = os.wait4(process.pid, 0)
-    if status:
-        raise subprocess.CalledProcessError(os.waitstatus_to_exitcode(status), words)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, words)
     result = json.loads(output.splitlines()[-1])
     metrics = json.loads((Path(result["run"]) / "metrics.json").read_text())
     seen = metrics["train_examples"] * metrics["epochs"]
