@@ -16,6 +16,7 @@ __all__ = ["Problem", "Survey", "survey"]
 Inspect = Callable[[tf.Tensor], dict[str, tf.Tensor]]
 
 _MAX_NAMED = 10
+_MAX_COUNTED = 5
 _MAX_IMBALANCE = 10
 _BATCH = 256
 _DAMAGED = b"corrupt: the data behind the header is cut off or damaged"
@@ -50,8 +51,15 @@ class Survey:
 
 
 @dataclass(frozen=True, eq=False)
-class _Scan:
-    """A split without its unreadable rows, and the 64-bit fingerprints and facts of the others."""
+class Scan:
+    """A split without its unreadable examples.
+
+    Args:
+        split: The readable examples.
+        fingerprints: int64 `(size,)`, equal where inputs are.
+        facts: What `inspect` measured, `(size,)` each.
+        problems: Warnings of what was left out, and an error if that is too much.
+    """
 
     split: Split
     fingerprints: np.ndarray
@@ -73,19 +81,35 @@ def survey(splits: Splits, inspect: Inspect, *, max_unreadable: float = 0.05) ->
         The problems, the facts and the readable examples. Nothing is raised for bad data; call
         `raise_errors` for that once the warnings have been shown.
     """
+    kept, scans = scan_all(splits, inspect, max_unreadable)
+    problems = [
+        *splits.problems,
+        *(problem for scan in scans.values() for problem in scan.problems),
+        *class_problems(kept),
+        *label_conflicts(scans["train"]),
+        *leaks(scans),
+    ]
+    return Survey(kept, tuple(problems), scans["train"].facts)
+
+
+def scan_all(
+    splits: Splits, inspect: Inspect, max_unreadable: float
+) -> tuple[Splits, dict[str, Scan]]:
+    """Reads every example once.
+
+    Args:
+        splits: The data set.
+        inspect: As for `survey`.
+        max_unreadable: As for `survey`.
+
+    Returns:
+        The readable examples; and what was found in each split, by name.
+    """
     scans = {
         name: _scan(name, split, inspect, max_unreadable) for name, split in by_name(splits).items()
     }
     train, validation, test = (scan.split for scan in scans.values())
-    kept = replace(splits, train=train, validation=validation, test=test)
-    problems = [
-        *splits.problems,
-        *(problem for scan in scans.values() for problem in scan.problems),
-        *_class_problems(kept),
-        *_label_conflicts(scans["train"]),
-        *_leaks(scans),
-    ]
-    return Survey(kept, tuple(problems), scans["train"].facts)
+    return replace(splits, train=train, validation=validation, test=test), scans
 
 
 def check_readable(split: Split, inspect: Inspect) -> tuple[Split, list[Problem]]:
@@ -101,11 +125,17 @@ def check_readable(split: Split, inspect: Inspect) -> tuple[Split, list[Problem]
     Raises:
         DataError: None can be read.
     """
+    scan = scan_readable(split, inspect)
+    return scan.split, scan.problems
+
+
+def scan_readable(split: Split, inspect: Inspect) -> Scan:
+    """What was found in examples that are not divided into splits; else as `check_readable`."""
     scan = _scan("data", split, inspect, max_unreadable=1.0)
     errors = [problem for problem in scan.problems if problem.severity == "error"]
     if errors:
         raise DataError(errors)
-    return scan.split, scan.problems
+    return scan
 
 
 def by_name(splits: Splits) -> dict[str, Split]:
@@ -113,7 +143,7 @@ def by_name(splits: Splits) -> dict[str, Split]:
     return {"train": splits.train, "validation": splits.validation, "test": splits.test}
 
 
-def _scan(name: str, split: Split, inspect: Inspect, max_unreadable: float) -> _Scan:
+def _scan(name: str, split: Split, inspect: Inspect, max_unreadable: float) -> Scan:
     columns = _inspect_all(split, inspect)
     errors = columns.pop("error")
     readable = errors == b""
@@ -131,7 +161,7 @@ def _scan(name: str, split: Split, inspect: Inspect, max_unreadable: float) -> _
         )
         problems.append(Problem("error", name, message))
     facts = {key: values[readable] for key, values in columns.items()}
-    return _Scan(split.take(readable), facts.pop("fingerprint"), facts, problems)
+    return Scan(split.take(readable), facts.pop("fingerprint"), facts, problems)
 
 
 def _inspect_all(split: Split, inspect: Inspect) -> dict[str, np.ndarray]:
@@ -153,7 +183,8 @@ def _inspect_all(split: Split, inspect: Inspect) -> dict[str, np.ndarray]:
     return columns
 
 
-def _class_problems(splits: Splits) -> Iterator[Problem]:
+def class_problems(splits: Splits) -> Iterator[Problem]:
+    """What is wrong with the classes: one alone, rare ones, and those that a split lacks."""
     counts = {
         name: np.bincount(split.labels, minlength=len(splits.labels))
         for name, split in by_name(splits).items()
@@ -203,17 +234,19 @@ def _names(splits: Splits, mask: np.ndarray) -> str:
     return ", ".join(repr(splits.labels[index]) for index in np.flatnonzero(mask))
 
 
-def _label_conflicts(train: _Scan) -> Iterator[Problem]:
+def label_conflicts(train: Scan, noun: str = "label") -> Iterator[Problem]:
+    """Warns of inputs that occur twice with different labels."""
     labels, ids = train.split.labels, train.split.ids
     order = np.lexsort((labels, train.fingerprints))
     first, second = order[:-1], order[1:]
     same_input = train.fingerprints[first] == train.fingerprints[second]
     conflicts = np.flatnonzero(same_input & (labels[first] != labels[second]))
     pairs = [(ids[first[i]], f"the same file as {ids[second[i]]}") for i in conflicts]
-    yield from at_most(pairs, "train", "with another label")
+    yield from at_most(pairs, "train", f"with another {noun}")
 
 
-def _leaks(scans: Mapping[str, _Scan]) -> Iterator[Problem]:
+def leaks(scans: Mapping[str, Scan]) -> Iterator[Problem]:
+    """Warns of inputs that are in two splits."""
     for (earlier_name, earlier), (later_name, later) in combinations(scans.items(), 2):
         _, first, second = np.intersect1d(
             earlier.fingerprints, later.fingerprints, return_indices=True
@@ -241,3 +274,16 @@ def at_most(
     if len(pairs) > _MAX_NAMED:
         more = len(pairs) - _MAX_NAMED
         yield Problem("warning", where, f"{more} more {noun} {what}")
+
+
+def counted(where: str, found: Sequence[str], what: str) -> Iterator[Problem]:
+    """Warns once of all, as published sets have hundreds of them.
+
+    Args:
+        where: The split.
+        found: What is concerned; the first five are named.
+        what: What is said of them.
+    """
+    if found:
+        shown = ", ".join(found[:_MAX_COUNTED]) + (", …" if len(found) > _MAX_COUNTED else "")
+        yield Problem("warning", where, f"{what}, {len(found)} in all: {shown}")

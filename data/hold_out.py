@@ -7,8 +7,13 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from sklearn.model_selection import train_test_split
 
-from data.splits import DataError, Problem, Split, Splits
+from data.recordings import SPEAKERS
+from data.splits import DataError, Problem, Split, Splits, concatenate
 from data.texts import LABEL_SETS
+
+_DRAWS = 100
+_TOLERANCE = 0.5
+_MAX_LISTED = 20
 
 
 def complete(
@@ -19,12 +24,15 @@ def complete(
     validation_fraction: float,
     test_fraction: float,
     seed: int,
+    test_speakers: Sequence[str] = (),
     problems: Sequence[Problem] = (),
 ) -> Splits:
     """Cuts the splits that a data set lacks out of its training split.
 
     The cut is stratified by class. Of texts with any number of labels it is random, but leaves a
-    training example to every label; without labels it is random.
+    training example to every label; without labels it is random. Where all speakers are known and
+    about the right part can be cut so that each is in one split only, it is, with classes as equal
+    as that allows.
 
     Args:
         name: What the user asked for.
@@ -33,26 +41,30 @@ def complete(
         validation_fraction: Part of the stored training examples that becomes `validation`.
         test_fraction: Part of the stored training examples that becomes `test`.
         seed: Fixes which examples are held out.
+        test_speakers: Speakers of whom every example becomes `test`, whatever its split; what else
+            was to be tested on is trained on. `()` leaves the splits as they are.
         problems: Warnings met while reading.
 
     Returns:
         All three splits.
 
     Raises:
-        DataError: If there is no training split, or a class has too few examples to divide.
+        DataError: If there is no training split, a class has too few examples to divide, or
+            nobody is a speaker of this name.
     """
+    if test_speakers:
+        given = _test_on(name, given, test_speakers)
     if "train" not in given:
         raise DataError([Problem("error", name, f"no training examples, only {sorted(given)}")])
     fractions = {"test": test_fraction, "validation": validation_fraction}
     missing = {split: part for split, part in fractions.items() if split not in given}
     _require_fractions(missing)
-    cut = _hold_out_sets if LABEL_SETS in given["train"].annotations else _hold_out
-    if labels and cut is _hold_out:
+    if labels and LABEL_SETS not in given["train"].annotations:
         _require_divisible(name, labels, given["train"], missing)
     splits = dict(given)
     for split, part in missing.items():
         held_out = round(part * given["train"].size)
-        splits["train"], splits[split] = cut(name, splits["train"], split, held_out, seed)
+        splits["train"], splits[split] = _cut(name, splits["train"], split, held_out, seed)
     return Splits(name, labels, **splits, problems=tuple(problems))
 
 
@@ -78,6 +90,64 @@ def _require_divisible(
             "or give these splits yourself"
         )
         raise DataError([Problem("error", name, message)])
+
+
+def _test_on(
+    name: str, given: Mapping[str, Split], test_speakers: Sequence[str]
+) -> dict[str, Split]:
+    everything = concatenate(list(given.values()))
+    names = np.repeat(list(given), [split.size for split in given.values()])
+    speakers = [speaker.decode() for speaker in everything.annotations[SPEAKERS]]
+    nobody = [speaker for speaker in test_speakers if speaker not in speakers]
+    if nobody:
+        known = sorted(set(speakers) - {""})
+        shown = ", ".join(known[:_MAX_LISTED]) + (", …" if len(known) > _MAX_LISTED else "")
+        message = (
+            f"no speaker {' or '.join(map(repr, nobody))}; the speakers are {shown or 'not known'}"
+        )
+        raise DataError([Problem("error", name, message)])
+    tested = np.isin(speakers, test_speakers)
+    rows = {
+        "train": ~tested & (names != "validation"),
+        "validation": ~tested & (names == "validation"),
+        "test": tested,
+    }
+    return {split: everything.take(mask) for split, mask in rows.items() if mask.any()}
+
+
+def _cut(name: str, train: Split, split: str, size: int, seed: int) -> tuple[Split, Split]:
+    if LABEL_SETS in train.annotations:
+        return _hold_out_sets(name, train, split, size, seed)
+    speakers = train.annotations.get(SPEAKERS, np.array([b""]))
+    if all(speakers):
+        held_out = _speakers_to_hold_out(speakers, train.labels, size, seed)
+        if held_out.any():
+            return train.take(~held_out), train.take(held_out)
+    return _hold_out(name, train, split, size, seed)
+
+
+def _speakers_to_hold_out(
+    speakers: np.ndarray, labels: np.ndarray, size: int, seed: int
+) -> np.ndarray:
+    """Marks the examples of the best of many draws of speakers; none if no draw is good enough.
+
+    A good one has about the right size and leaves training examples to every class.
+    """
+    names, index = np.unique(speakers, return_inverse=True)
+    counts = np.zeros((len(names), labels.max() + 1), dtype=np.int64)
+    np.add.at(counts, (index, labels), 1)
+    total = counts.sum(axis=0)
+    generator = np.random.default_rng(seed)
+    best, chosen = np.inf, names[:0]
+    for order in (generator.permutation(len(names)) for _ in range(_DRAWS)):
+        held_out = np.cumsum(counts[order], axis=0)
+        misfit = np.abs(held_out - total * size / len(labels)).sum(axis=1)
+        sized = np.abs(held_out.sum(axis=1) - size) <= _TOLERANCE * size
+        leaves_all = ((held_out < total) | (total == 0)).all(axis=1)
+        misfit = np.where(sized & leaves_all, misfit, np.inf)
+        if misfit.min() < best:
+            best, chosen = misfit.min(), order[: misfit.argmin() + 1]
+    return np.isin(index, chosen)
 
 
 def _hold_out(name: str, train: Split, split: str, size: int, seed: int) -> tuple[Split, Split]:

@@ -32,7 +32,7 @@ def read_public_images(name: str, data_dir: str | None = None) -> Stored:
         DataError: If the set is unknown, cannot be downloaded or is not one of labelled images.
     """
     if name == "digits":
-        return LABELS, {"train": read_digits()}, []
+        return Stored(LABELS, {"train": read_digits()}, [])
     builder = find_builder(name, data_dir)
     labels = _class_names(name, builder)
     prepare(name, builder)
@@ -47,7 +47,7 @@ def read_public_images(name: str, data_dir: str | None = None) -> Stored:
             problems.append(Problem("warning", where, "not used: it is published without labels"))
         else:
             given[SPLIT_NAMES[stored_name]] = split
-    return labels, given, problems
+    return Stored(labels, given, problems)
 
 
 def _class_names(name: str, builder: tfds.core.DatasetBuilder) -> tuple[str, ...]:

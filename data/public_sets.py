@@ -3,13 +3,30 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import tensorflow_datasets as tfds
 
+from data.recordings import Recording
 from data.splits import DataError, Problem, Split
 
-Stored = tuple[tuple[str, ...], dict[str, Split], list[Problem]]
-"""Class names in index order, the splits that exist by name, and warnings."""
+
+class Stored(NamedTuple):
+    """A data set as it is stored.
+
+    Args:
+        labels: Class names in index order.
+        splits: The splits that exist, by name.
+        problems: Warnings.
+        noise: Recordings that are no examples: of them `silence` is cut.
+    """
+
+    labels: tuple[str, ...]
+    splits: dict[str, Split]
+    problems: Sequence[Problem]
+    noise: Sequence[Recording] = ()
+
 
 PREFIX = "tfds:"
 """Stands in front of the name of any other set of TensorFlow Datasets."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import os
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -156,7 +155,8 @@ def from_bytes(
     Returns:
         A split whose seeded orders are exact permutations.
     """
-    split = _from_strings(tf.constant(inputs, tf.string, (len(inputs),)), labels, ids, tf.identity)
+    contents = tf.constant(inputs, tf.string, (len(inputs),))
+    split = _all_rows(labels, ids, _from_rows(lambda row: contents[row]))
     return replace(split, annotations=annotations or {})
 
 
@@ -170,7 +170,26 @@ def from_files(paths: Sequence[str], labels: Sequence[int]) -> Split:
     Returns:
         A split whose seeded orders are exact permutations.
     """
-    return _from_strings(_string_tensor(paths), labels, paths, tf.io.read_file)
+    names = _string_tensor(paths)
+    return _all_rows(labels, paths, _from_rows(lambda row: tf.io.read_file(names[row])))
+
+
+def from_function(read: Callable[[int], bytes], labels: Sequence[int], ids: Sequence[str]) -> Split:
+    """Makes a split whose inputs a Python function reads, several at a time.
+
+    Args:
+        read: Maps the position of an example to its input, from any thread.
+        labels: Class index of each example.
+        ids: What a person needs to find each example.
+
+    Returns:
+        A split whose seeded orders are exact permutations.
+    """
+
+    def load(row: tf.Tensor) -> tf.Tensor:
+        return tf.ensure_shape(tf.numpy_function(read, [row], tf.string), ())
+
+    return _all_rows(labels, ids, _from_rows(load))
 
 
 def from_stream(
@@ -213,16 +232,20 @@ def concatenate(parts: Sequence[Split]) -> Split:
         parts: At least one split.
 
     Returns:
-        A split of all their examples; a seed orders each part for itself.
+        A split of all their examples; a seed orders each part and mixes them.
     """
     starts = np.cumsum([0, *(part.size for part in parts)])
 
     def source(rows: np.ndarray, seed: int | None) -> tf.data.Dataset:
+        of_part = np.searchsorted(starts, rows, side="right") - 1
+        order = of_part if seed is None else np.random.default_rng(seed).permutation(of_part)
         datasets = [
-            _read_part(part, start, rows[(rows >= start) & (rows < start + part.size)], seed)
-            for part, start in zip(parts, starts, strict=False)
+            _read_part(part, starts[index], rows[of_part == index], seed)
+            for index, part in enumerate(parts)
         ]
-        return functools.reduce(tf.data.Dataset.concatenate, datasets)
+        choices = tf.data.Dataset.from_tensor_slices(order)
+        examples = tf.data.Dataset.choose_from_datasets(datasets, choices)
+        return examples.apply(tf.data.experimental.assert_cardinality(len(rows)))
 
     labels = [label for part in parts for label in part.labels]
     split = _all_rows(labels, [name for part in parts for name in part.ids], source)
@@ -243,20 +266,15 @@ def _read_part(part: Split, start: int, rows: np.ndarray, seed: int | None) -> t
     return part.source(part.rows[rows - start], seed).map(renumber)
 
 
-def _from_strings(
-    strings: tf.Tensor,
-    labels: Sequence[int],
-    ids: Sequence[str],
-    load: Callable[[tf.Tensor], tf.Tensor],
-) -> Split:
+def _from_rows(load: Callable[[tf.Tensor], tf.Tensor]) -> Source:
     def source(rows: np.ndarray, seed: int | None) -> tf.data.Dataset:
         order = rows if seed is None else np.random.default_rng(seed).permutation(rows)
         return tf.data.Dataset.from_tensor_slices(order).map(
-            lambda row: {"input": load(strings[row]), "row": row},
+            lambda row: {"input": load(row), "row": row},
             num_parallel_calls=tf.data.AUTOTUNE,
         )
 
-    return _all_rows(labels, ids, source)
+    return source
 
 
 def _all_rows(labels: Sequence[int], ids: Sequence[str], source: Source) -> Split:

@@ -9,14 +9,13 @@ from typing import Literal
 
 import numpy as np
 
-from data.checks import Survey, by_name, imbalance
+from data.checks import Survey, by_name, counted, imbalance
 from data.public_texts import is_public
 from data.splits import DataError, Problem, Split, Splits
 from data.texts import LABEL_SETS
 
 _FEW = 5
 _MAX_LISTED = 10
-_MAX_NAMED = 5
 _BATCH = 1024
 
 
@@ -177,8 +176,8 @@ def _repetitions(name: str, scan: _Scan, labels: Sequence[str]) -> Iterator[Prob
             conflicts.append(f"{ids[row]} {here} ({ids[first]} {there})")
         elif row != first:
             repeated.append(f"{ids[row]} ({ids[first]})")
-    yield from _counted(name, conflicts, "repeat an earlier one with another label")
-    yield from _counted(name, repeated, "repeat an earlier one")
+    yield from counted(name, conflicts, "texts that repeat an earlier one with another label")
+    yield from counted(name, repeated, "texts that repeat an earlier one")
 
 
 def _leaks(scans: Mapping[str, _Scan]) -> Iterator[Problem]:
@@ -188,11 +187,4 @@ def _leaks(scans: Mapping[str, _Scan]) -> Iterator[Problem]:
             for fingerprint, name in zip(later.fingerprints, later.split.ids, strict=True)
             if fingerprint in earlier.first_rows
         ]
-        yield from _counted(later_name, pairs, f"are in {earlier_name} too")
-
-
-def _counted(name: str, found: Sequence[str], what: str) -> Iterator[Problem]:
-    """One warning of all, as published sets have hundreds of them."""
-    if found:
-        shown = ", ".join(found[:_MAX_NAMED]) + (", …" if len(found) > _MAX_NAMED else "")
-        yield Problem("warning", name, f"texts that {what}, {len(found)} in all: {shown}")
+        yield from counted(later_name, pairs, f"texts that are in {earlier_name} too")

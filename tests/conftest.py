@@ -1,7 +1,7 @@
 """What tests of several packages share: small models, and a web server on this machine."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -10,6 +10,7 @@ from pathlib import Path
 from threading import Thread
 from typing import Any
 
+import numpy as np
 import pytest
 
 Respond = Callable[[str, Any], tuple[int, bytes]]
@@ -238,6 +239,91 @@ def random_nlp() -> Callable[..., Any]:
         return Trained(config, labels, preprocess, model, calibration if labels else {})
 
     return make
+
+
+TONES = {"low": (300.0, 300.0), "high": (1500.0, 1500.0), "rise": (400.0, 2500.0)}
+"""Frequency of a spoken "word" at its beginning and its end, in Hz."""
+WORD_SECONDS, PAUSE_SECONDS = 0.3, 0.15
+
+
+def sing(words: Sequence[str], sample_rate: int = 8000, loudness: float = 0.3) -> np.ndarray:
+    """A waveform of tones for words, with pauses around them; float32 `(samples,)`."""
+    pause = np.zeros(round(PAUSE_SECONDS * sample_rate))
+    seconds = np.arange(round(WORD_SECONDS * sample_rate)) / sample_rate
+    parts = [pause]
+    for word in words:
+        first, last = TONES[word]
+        turns = first * seconds + (last - first) * seconds**2 / (2 * WORD_SECONDS)
+        parts += [loudness * np.hanning(len(seconds)) * np.sin(2 * np.pi * turns), pause]
+    return np.concatenate(parts).astype(np.float32)
+
+
+def write_songs(folder: Path, most_words: int, number: int = 60) -> Path:
+    """Recordings of one to `most_words` words with faint noise, as a manifest of three speakers."""
+    import soundfile
+
+    generator = np.random.default_rng(0)
+    rows = ["path,text,speaker,split"]
+    for index in range(number):
+        words = generator.choice(list(TONES), generator.integers(1, most_words + 1)).tolist()
+        samples = sing(words, loudness=float(generator.uniform(0.2, 0.5)))
+        samples += generator.normal(0, 0.002, samples.shape).astype(np.float32)
+        soundfile.write(folder / f"{index}.wav", samples, 8000)
+        split = "test" if index % 6 == 0 else "validation" if index % 6 == 1 else "train"
+        rows.append(f"{index}.wav,{' '.join(words)},speaker {index % 3},{split}")
+    manifest = folder / "songs.csv"
+    manifest.write_text("\n".join(rows))
+    return manifest
+
+
+def _finish_speech_run(folder: Path, task: str, most_words: int, **training: Any) -> FinishedRun:
+    from apps.speech_recognition.config import PRESETS, AugmentationConfig, ModelConfig
+    from apps.speech_recognition.train import build_app
+    from shared.training.config import OptimizerConfig
+
+    quick = PRESETS["quick"]
+    still = dict(speed=0.0, noise=0.0, reverberation=0.0, frequency_masks=0, time_masks=0)
+    config = replace(
+        quick,
+        data=str(write_songs(folder, most_words)),
+        task=task,
+        audio=replace(quick.audio, sample_rate=8000, mel_bins=24, longest_seconds=20.0),
+        model=ModelConfig(filters=4, units=24, layers=1, dropout=0.0),
+        augmentation=AugmentationConfig(**still),
+        optimizer=OptimizerConfig(name="adam", learning_rate=0.01, clip_norm=5.0),
+        training=replace(quick.training, epochs=4, batch_size=8, **training),
+    )
+    return finish_run(build_app(), config, folder)
+
+
+@pytest.fixture(scope="session")
+def speech_run(tmp_path_factory: pytest.TempPathFactory) -> FinishedRun:
+    """Transcribes tones that stand for words, a narrow network: read it, never change it."""
+    folder = tmp_path_factory.mktemp("speech_run")
+    return _finish_speech_run(folder, "transcription", 3, minimum_steps=300)
+
+
+@pytest.fixture(scope="session")
+def speech_model(speech_run: FinishedRun) -> Any:
+    """The exported model of `speech_run`, loaded."""
+    from shared.export.saved_model import load_saved_model
+
+    return load_saved_model(speech_run.model)
+
+
+@pytest.fixture(scope="session")
+def keyword_run(tmp_path_factory: pytest.TempPathFactory) -> FinishedRun:
+    """Tells single tones apart, a narrow network: read it, never change it."""
+    folder = tmp_path_factory.mktemp("keyword_run")
+    return _finish_speech_run(folder, "keywords", 1, minimum_steps=60)
+
+
+@pytest.fixture(scope="session")
+def keyword_model(keyword_run: FinishedRun) -> Any:
+    """The exported model of `keyword_run`, loaded."""
+    from shared.export.saved_model import load_saved_model
+
+    return load_saved_model(keyword_run.model)
 
 
 @pytest.fixture

@@ -4,19 +4,20 @@ import tensorflow as tf
 
 
 def read_bytes(data: tf.Tensor, position: tf.Tensor | int, size: int) -> tf.Tensor:
-    """Reads consecutive bytes.
+    """Reads consecutive bytes, of one file or of each file of a batch.
 
     Args:
-        data: string scalar. The whole file.
-        position: integer scalar, not negative, in bytes from the beginning.
+        data: string scalar, the whole file, or `(batch,)`, whole files.
+        position: integer scalar or of the shape of `data`, not negative, in bytes from the
+            beginning.
         size: number of bytes.
 
     Returns:
-        Int64 `(size,)`. Bytes past the end of the file are zero.
+        Int64 `(size,)` or `(batch, size)`. Bytes past the end of the file are zero.
     """
     length = tf.cast(tf.strings.length(data), tf.int64)
     start = tf.minimum(tf.cast(position, tf.int64), length)
-    window = tf.strings.substr(data, start, tf.constant(size, tf.int64))
+    window = tf.strings.substr(data, start, tf.fill(tf.shape(start), tf.constant(size, tf.int64)))
     return tf.cast(tf.io.decode_raw(window, tf.uint8, fixed_length=size), tf.int64)
 
 
@@ -26,22 +27,27 @@ def read_uint(
     size: int,
     little_endian: tf.Tensor | bool = True,
 ) -> tf.Tensor:
-    """Reads an unsigned integer.
+    """Reads an unsigned integer, of one file or of each file of a batch.
 
     Args:
-        data: string scalar. The whole file.
-        position: integer scalar, not negative, in bytes from the beginning.
+        data: string scalar, the whole file, or `(batch,)`, whole files.
+        position: integer scalar or of the shape of `data`, not negative, in bytes from the
+            beginning.
         size: number of bytes, at most 7.
         little_endian: byte order, bool or bool scalar tensor.
 
     Returns:
-        Int64 scalar. Bytes past the end of the file count as zero.
+        Int64 of the shape of `data`. Bytes past the end of the file count as zero.
     """
     octets = read_bytes(data, position, size)
-    octets = tf.where(little_endian, octets, octets[::-1])
-    return tf.reduce_sum(octets * [256**power for power in range(size)])
+    return to_uint(tf.where(little_endian, octets, octets[..., ::-1]))
+
+
+def to_uint(octets: tf.Tensor) -> tf.Tensor:
+    """Returns the numbers, int64 `(...)`, that bytes `(..., size)` make, the lowest byte first."""
+    return tf.reduce_sum(octets * [256**power for power in range(octets.shape[-1])], axis=-1)
 
 
 def contains_at(data: tf.Tensor, position: tf.Tensor | int, expected: bytes) -> tf.Tensor:
-    """Returns the bool scalar that tells whether `expected` stands at `position` in `data`."""
-    return tf.reduce_all(read_bytes(data, position, len(expected)) == list(expected))
+    """Returns bool of the shape of `data`: whether `expected` stands at `position` in a file."""
+    return tf.reduce_all(read_bytes(data, position, len(expected)) == list(expected), axis=-1)

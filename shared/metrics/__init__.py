@@ -14,6 +14,7 @@ from shared.metrics.classification import (
     most_confused,
     per_class,
 )
+from shared.metrics.error_rates import AlignedWord, align_words, error_rates
 from shared.metrics.label_sets import label_scores, label_set_metrics
 from shared.metrics.mixture import fit_mixture
 from shared.metrics.rejection import choose_rejection_threshold
@@ -26,14 +27,17 @@ from shared.metrics.spans import (
 )
 
 __all__ = [
+    "AlignedWord",
     "ClassScores",
     "Reliability",
     "Span",
     "SpanScores",
+    "align_words",
     "bio_spans",
     "choose_rejection_threshold",
     "classification_metrics",
     "confusion",
+    "error_rates",
     "expected_calibration_error",
     "fit_mixture",
     "fit_temperature",

@@ -18,6 +18,7 @@ from rich.text import Text
 
 from shared.environment import quiet_tensorflow
 from shared.serving.client import Model, RestModel, ServerError
+from shared.serving.microphone import MicrophoneError
 
 BATCH = 32
 Unprefixed = tyro.conf.arg(name="")
@@ -56,19 +57,21 @@ def predict_main(app: str, predict: Predict, description: str | None, options: A
         predict: From inputs and a model to predictions, dataclasses with an `error`. Their `str` is
             printed, or in a terminal what `__rich__` gives, which may have colours.
         description: The script's docstring, for `--help`.
-        options: Defaults of the app's own flags, a frozen dataclass that `predict` takes.
+        options: Defaults of the app's own flags, a frozen dataclass that `predict` takes; its
+            `inputs()`, if it has that, gives further inputs.
     """
     arguments, *chosen = _parse(app, description or "", options)
     _tolerate_any_bytes()
-    inputs = _inputs(arguments)
     failed = False
     try:
-        model = _open_model(app, arguments)
+        inputs = _inputs(arguments, *chosen)
+        server = arguments.server
+        model = RestModel(server, app) if server else open_model(arguments.model)
         while batch := list(islice(inputs, 1 if arguments.interactive else BATCH)):
             for prediction in predict(batch, model, *chosen):
                 failed |= bool(prediction.error)
                 _print(prediction, arguments.json)
-    except ServerError as error:
+    except (ServerError, MicrophoneError) as error:
         _refuse(str(error))
     raise SystemExit(1 if failed else 0)
 
@@ -107,26 +110,28 @@ def read_files(paths: Sequence[str | Path]) -> tuple[list[bytes], list[str]]:
     return contents, errors
 
 
-def _open_model(app: str, arguments: PredictArguments) -> Model:
-    if arguments.server:
-        return RestModel(arguments.server, app)
+def open_model(folder: Path) -> Model:
+    """Loads an exported model, or says what was looked for and exits with status 2."""
     quiet_tensorflow()
     # Imported here, so that --help and --server do not load TensorFlow.
     from shared.export.saved_model import ModelError, load_saved_model
 
     try:
-        return load_saved_model(arguments.model)
+        return load_saved_model(folder)
     except ModelError as error:
         _refuse(str(error))
 
 
-def _inputs(arguments: PredictArguments) -> Iterator[str]:
-    """The inputs of the command line, then those that a person types.
+def _inputs(arguments: PredictArguments, options: Any = None) -> Iterator[str]:
+    """The inputs of the command line, or of the app's options, then those that a person types.
 
     Exits if there is nothing to read them from.
     """
     if arguments.interactive:
         return chain(_expand(arguments.inputs), _converse())
+    further = options.inputs() if hasattr(options, "inputs") else []
+    if further:
+        return chain(further, _expand(arguments.inputs))
     if not arguments.inputs and sys.stdin.isatty():
         _refuse(
             "nothing to ask about. Pass inputs on the command line or, one per line, on standard "

@@ -38,19 +38,22 @@ class Answers:
     ids: list[str]
 
 
-def answer_split(model: "ServedModel", split: Split, input_name: str) -> Answers:
+def answer_split(
+    model: "ServedModel", split: Split, input_name: str, batch_size: int = BATCH
+) -> Answers:
     """Asks `serving_default` every raw example of a split.
 
     Args:
         model: In memory or reloaded.
         split: Raw examples.
         input_name: The signature's input that takes them.
+        batch_size: int. Examples that are asked at once.
 
     Returns:
         Outputs `(examples, …)` by name, label indices `(examples,)` and ids.
     """
     parts, labels, ids = [], [], []
-    for batch in split.read(None).batch(BATCH).prefetch(1).as_numpy_iterator():
+    for batch in split.read(None).batch(batch_size).prefetch(1).as_numpy_iterator():
         parts.append(model.predict(**{input_name: batch["input"]}))
         labels.append(batch["label"])
         ids += [name.decode("utf-8", "replace") for name in batch["id"]]
@@ -59,7 +62,7 @@ def answer_split(model: "ServedModel", split: Split, input_name: str) -> Answers
 
 
 def _concatenate(parts: Sequence[np.ndarray]) -> np.ndarray:
-    """Joins batches; those of fewer columns are padded as the signatures pad: "", -1 or 0."""
+    """Joins batches; those of fewer columns are padded with "", -1 or 0."""
     if parts[0].ndim == 1:
         return np.concatenate(parts)
     padding: Any = {"O": b"", "i": -1}.get(parts[0].dtype.kind, 0)
@@ -148,12 +151,12 @@ class _Relabelled:
 
 
 def relabel(split: Split, labels: Labels, model_labels: Labels) -> Split:
-    """The split with label indices as the model counts them.
+    """The split with label indices as the model counts them; without labels, as it is.
 
     Raises:
         ConfigError: The data has labels that the model does not know.
     """
-    if labels == model_labels:
+    if labels == model_labels or not labels:
         return split
     unknown = sorted(set(labels) - set(model_labels))
     if unknown:

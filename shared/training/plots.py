@@ -21,7 +21,7 @@ INK = "#20242a"
 BLUE = "#3587cc"
 ORANGE = "#e8762d"
 
-_STYLE: dict[Any, Any] = {
+STYLE: dict[Any, Any] = {
     "axes.axisbelow": True,
     "axes.edgecolor": INK,
     "axes.labelcolor": INK,
@@ -45,7 +45,7 @@ _MOST_NAMED_CLASSES = 120
 _MOST_COUNTED_CLASSES = 20
 
 
-@rc_context(_STYLE)
+@rc_context(STYLE)
 def learning_curves(history: Sequence[Mapping[str, float]]) -> Figure:
     """Draws every metric over the epochs, training beside validation.
 
@@ -67,13 +67,13 @@ def learning_curves(history: Sequence[Mapping[str, float]]) -> Figure:
             f"`history` holds {len(history)} epochs without a metric; expected one mapping for "
             "each epoch, with `epoch` and at least one metric."
         )
-    figure, panels = _panels(len(names))
+    figure, panels = build_panels(len(names))
     for axes, name in zip(panels, names, strict=True):
         _plot_metric(axes, history, name)
     return figure
 
 
-@rc_context(_STYLE)
+@rc_context(STYLE)
 def confusion_matrix(matrix: np.ndarray, labels: Sequence[str]) -> Figure:
     """Draws a confusion matrix: right answers blue, mistakes orange.
 
@@ -92,7 +92,7 @@ def confusion_matrix(matrix: np.ndarray, labels: Sequence[str]) -> Figure:
     font_size = float(np.clip(0.8 * 72 * side / classes, 4, 9))
     names = [_shorten(label, 22) for label in labels] if classes <= _MOST_NAMED_CLASSES else []
     size = side + 0.7 + 0.008 * font_size * max(map(len, names), default=0)
-    figure, [axes] = _panels(
+    figure, [axes] = build_panels(
         1,
         "Rows are true classes, columns answers; blue is right, orange a mistake. "
         "The stronger the colour, the larger the share of the row.",
@@ -111,7 +111,7 @@ def confusion_matrix(matrix: np.ndarray, labels: Sequence[str]) -> Figure:
     return figure
 
 
-@rc_context(_STYLE)
+@rc_context(STYLE)
 def reliability_diagram(before: Reliability, after: Reliability) -> Figure:
     """Draws accuracy over confidence, before and after calibration.
 
@@ -122,7 +122,7 @@ def reliability_diagram(before: Reliability, after: Reliability) -> Figure:
     Returns:
         Two panels; on the dashed diagonal, confidence equals accuracy.
     """
-    figure, panels = _panels(
+    figure, panels = build_panels(
         2,
         "A bar is the share of right answers at a confidence; its dot is at the mean confidence. "
         "Below the dashed line the model is overconfident, above it underconfident.",
@@ -157,7 +157,7 @@ def confidence_histogram(probabilities: np.ndarray, targets: np.ndarray) -> Figu
     )
 
 
-@rc_context(_STYLE)
+@rc_context(STYLE)
 def score_histograms(
     groups: Mapping[str, np.ndarray], score: str, caption: str, threshold: float | None = None
 ) -> Figure:
@@ -172,7 +172,7 @@ def score_histograms(
     Returns:
         Two panels with their own scales.
     """
-    figure, panels = _panels(len(groups), caption)
+    figure, panels = build_panels(len(groups), caption)
     for axes, (name, scores), color in zip(panels, groups.items(), (BLUE, ORANGE), strict=True):
         axes.hist(scores, bins=25, range=(0, 1), color=color, rwidth=0.94)
         axes.set(title=f"{len(scores):,} {name}", xlabel=score, ylabel="examples", xlim=(0, 1))
@@ -183,7 +183,7 @@ def score_histograms(
     return figure
 
 
-@rc_context(_STYLE)
+@rc_context(STYLE)
 def class_scores(scores: Sequence[ClassScores]) -> Figure:
     """Draws the F1 score of each class, the worst first.
 
@@ -197,7 +197,7 @@ def class_scores(scores: Sequence[ClassScores]) -> Figure:
     known = sorted((score for score in scores if not np.isnan(score.f1)), key=lambda s: s.f1)
     worst = known[:_MOST_BARS]
     caption = f"The {len(worst)} weakest of {len(scores)} classes."
-    figure, [axes] = _panels(
+    figure, [axes] = build_panels(
         1,
         caption if len(worst) < len(scores) else "",
         width=1.7 * _PANEL_WIDTH,
@@ -214,7 +214,7 @@ def class_scores(scores: Sequence[ClassScores]) -> Figure:
     return figure
 
 
-@rc_context(_STYLE)
+@rc_context(STYLE)
 def to_svg(figure: Figure) -> str:
     """Turns a figure into an SVG element to put into an HTML page.
 
@@ -244,7 +244,7 @@ def _adapt_tag(tag: str, prefix: str) -> str:
     return re.sub(r'(\sid="|href="#|url\(#)', rf"\1{prefix}", tag)
 
 
-def _panels(
+def build_panels(
     count: int, caption: str = "", width: float = _PANEL_WIDTH, height: float = _PANEL_HEIGHT
 ) -> tuple[Figure, list[Axes]]:
     """Makes a figure of `count` panels, three in a row; its label is the caption in the report."""

@@ -90,6 +90,23 @@ class Passage:
 
 
 @dataclass(frozen=True)
+class Clip:
+    """A recording to see and to hear.
+
+    Attributes:
+        heading: What is said of it.
+        audio: Bytes of a WAV file.
+        figure: A matplotlib figure of it.
+        table: What stands below it.
+    """
+
+    heading: str
+    audio: bytes
+    figure: Figure
+    table: Table
+
+
+@dataclass(frozen=True)
 class Section:
     """A part of a report, with an entry in its table of contents.
 
@@ -100,6 +117,7 @@ class Section:
         tables: Tables.
         gallery: Pictures, shown as a grid.
         passages: Texts, one below the other.
+        clips: Recordings, one below the other.
     """
 
     title: str
@@ -108,6 +126,7 @@ class Section:
     tables: Sequence[Table] = ()
     gallery: Sequence[Picture] = ()
     passages: Sequence[Passage] = ()
+    clips: Sequence[Clip] = ()
 
 
 @dataclass(frozen=True)
@@ -228,6 +247,7 @@ def _environment() -> Environment:
         "cell": _format_cell,
         "data_uri": _data_uri,
         "pixelated": _is_pixelated,
+        "audio_uri": lambda audio: f"data:audio/wav;base64,{base64.b64encode(audio).decode()}",
         "svg": lambda figure: Markup(plots.to_svg(figure)),
     }
     return environment

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ class Record:
         flags: Flags of the train script, without the seed.
         seeds: One run for each.
         at_least: What the means of test metrics must reach, by name.
+        at_most: What the means of error rates must not exceed, by name.
         seconds: The longest run, from the command to the published model, must not exceed this.
         above_baseline: How far the mean accuracy must be above that of the baseline.
         pretraining: Flags of a language model that is trained first, to start from; it is taken
@@ -44,12 +45,13 @@ class Record:
     seconds: float = math.inf
     above_baseline: float | None = None
     pretraining: tuple[str, ...] = ()
+    at_most: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def to_reach(self) -> dict[str, float]:
         limit = {} if math.isinf(self.seconds) else {"command_seconds": self.seconds}
         lead = {} if self.above_baseline is None else {"above_baseline": self.above_baseline}
-        return {**self.at_least, **lead, **limit}
+        return {**self.at_least, **self.at_most, **lead, **limit}
 
     @property
     def path(self) -> Path:
@@ -59,10 +61,11 @@ class Record:
 def check(record: Record, folder: Path) -> None:
     """Measures a record, writes its file and asserts that it is reached."""
     values = measure(record, folder)
+    means = {name: value["mean"] for name, value in values["test"].items()}
     missed = {
-        name: (values["test"][name]["mean"], target)
-        for name, target in record.at_least.items()
-        if values["test"][name]["mean"] < target
+        name: (means[name], target)
+        for name, target in (*record.at_least.items(), *record.at_most.items())
+        if (means[name] > target if name in record.at_most else means[name] < target)
     }
     assert not missed, f"reached, to reach: {missed}"
     assert max(values["command_seconds"]["values"]) <= record.seconds

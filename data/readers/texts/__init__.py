@@ -4,16 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from data.readers.folders import read_split_files, visible_files
 from data.readers.texts import tables
 from data.readers.texts.findings import TextFindings
-from data.readers.texts.folders import (
-    SUFFIX,
-    read_class_folders,
-    read_lines,
-    read_split_files,
-    read_whole_files,
-    visible_files,
-)
+from data.readers.texts.folders import SUFFIX, read_class_folders, read_lines, read_whole_files
 from data.splits import DataError, Problem
 from data.texts import Text, TextFields
 

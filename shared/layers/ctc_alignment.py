@@ -1,0 +1,90 @@
+"""Given labels laid out on the frames of connectionist temporal classification."""
+
+import math
+
+import tensorflow as tf
+
+from shared.layers.ctc_decoding import Decoded, read_path, shift_right
+from shared.layers.ctc_frames import count_frames, required_frames
+
+
+def align(logits: tf.Tensor, labels: tf.Tensor) -> Decoded:
+    """Finds the likeliest path that reads as the labels ("forced alignment").
+
+    The states of a path are a blank, the first label, a blank, the second label and so on to a
+    last blank, as in Graves et al., "Connectionist temporal classification", 2006, section 4.1; the
+    best way through them is found as by Viterbi, "Error bounds for convolutional codes", 1967.
+
+    Args:
+        logits: float32 `(batch, frames, classes + 1)`, as `mask_logits` gives them.
+        labels: int32 `(batch, length)`, padded with -1 behind the end.
+
+    Returns:
+        The labels on their frames. A row with fewer frames than `required_frames(labels)` has no
+        path: it comes without labels, and its log-probability is minus infinity.
+    """
+    blank = tf.shape(logits)[2] - 1
+    is_possible = required_frames(labels) <= count_frames(logits)
+    labels = tf.where((labels >= 0) & is_possible[:, None], labels, blank)
+    symbols = _interleave(labels, blank)
+    states = _best_states(tf.nn.log_softmax(logits), symbols, blank)
+    begins = (states % 2 == 1) & (states != shift_right(states, 0))
+    decoded = read_path(logits, tf.gather(symbols, states, batch_dims=1), begins)
+    log_probability = tf.where(is_possible, decoded.log_probability, -math.inf)
+    return decoded._replace(log_probability=log_probability)
+
+
+def _interleave(labels: tf.Tensor, blank: tf.Tensor) -> tf.Tensor:
+    """The class of each state, `(batch, states)`: the labels with blanks around them."""
+    pairs = tf.stack([tf.fill(tf.shape(labels), blank), labels], axis=2)
+    pairs = tf.reshape(pairs, [tf.shape(labels)[0], 2 * tf.shape(labels)[1]])
+    return tf.pad(pairs, [[0, 0], [0, 1]], constant_values=blank)
+
+
+def _best_states(scores: tf.Tensor, symbols: tf.Tensor, blank: tf.Tensor) -> tf.Tensor:
+    """The states of the best path through all labels, `(batch, frames)`."""
+    totals, moves = _forward(tf.transpose(scores, (1, 0, 2)), symbols, blank)
+    last = 2 * tf.reduce_sum(tf.cast(symbols != blank, tf.int32), axis=1)
+    before = tf.maximum(last - 1, 0)
+    at_last, at_before = (tf.gather(totals, state, batch_dims=1) for state in (last, before))
+    return _follow_back(moves, tf.where(at_before > at_last, before, last), tf.shape(scores)[1])
+
+
+def _forward(
+    scores: tf.Tensor, symbols: tf.Tensor, blank: tf.Tensor
+) -> tuple[tf.Tensor, tf.TensorArray]:
+    """The score of the best way to each state, `(batch, states)`, and its moves at each frame."""
+    steps = tf.shape(scores)[0]
+    # A blank cannot be passed over, nor the blank between equal labels.
+    two_before = tf.pad(symbols, [[0, 0], [2, 0]], constant_values=blank)[:, :-2]
+    skip = tf.where((symbols != blank) & (symbols != two_before), 0.0, -math.inf)
+    is_first = tf.range(tf.shape(symbols)[1]) == 0
+    totals = tf.where(is_first & (symbols == blank), 0.0, -math.inf)
+
+    def advance(
+        time: tf.Tensor, totals: tf.Tensor, moves: tf.TensorArray
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.TensorArray]:
+        padded = tf.pad(totals, [[0, 0], [2, 0]], constant_values=-math.inf)
+        ways = tf.stack([totals, padded[:, 1:-1], padded[:, :-2] + skip])
+        emissions = tf.gather(scores[time], symbols, batch_dims=1)
+        move = tf.cast(tf.argmax(ways, output_type=tf.int32), tf.int8)
+        return time + 1, tf.reduce_max(ways, axis=0) + emissions, moves.write(time, move)
+
+    first = (0, totals, tf.TensorArray(tf.int8, steps))
+    _, totals, moves = tf.while_loop(lambda time, *_: time < steps, advance, first)
+    return totals, moves
+
+
+def _follow_back(moves: tf.TensorArray, last: tf.Tensor, steps: tf.Tensor) -> tf.Tensor:
+    """The states, `(batch, frames)`, of the path that ends in `last`."""
+
+    def go_back(
+        time: tf.Tensor, state: tf.Tensor, states: tf.TensorArray
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.TensorArray]:
+        move = tf.gather(moves.read(time - 1), state, batch_dims=1)
+        return time - 1, state - tf.cast(move, tf.int32), states.write(time, state)
+
+    # One more than there are frames, as an array of nothing cannot be stacked.
+    states = tf.TensorArray(tf.int32, steps + 1).write(0, tf.zeros_like(last))
+    *_, states = tf.while_loop(lambda time, *_: time > 0, go_back, (steps, last, states))
+    return tf.transpose(states.stack())[:, 1:]

@@ -1,0 +1,176 @@
+"""A user's own recordings, in every form that they may have, from the files to a trained model."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from apps.speech_recognition.config import (
+    QUICK,
+    AudioConfig,
+    DecodingConfig,
+    ModelConfig,
+    RecordingConfig,
+    SplitConfig,
+)
+from apps.speech_recognition.dataset import build_augmentation, load, load_split, prepare
+from apps.speech_recognition.preprocess import AudioPreprocess
+from apps.speech_recognition.train import build_app
+from data import DataError
+from shared.export.saved_model import load_saved_model
+from shared.training.batching import StreamedBatches, build_batches
+from tests.conftest import FinishedRun, finish_run, sing, write_songs
+
+SMALL = replace(
+    QUICK,
+    audio=AudioConfig(sample_rate=8000, mel_bins=20),
+    model=ModelConfig(filters=2, units=4, layers=1),
+    training=replace(
+        QUICK.training, epochs=1, minimum_steps=0, batch_size=8, checkpoint_seconds=1e-3
+    ),
+)
+
+
+def word_folders(folder: Path) -> Path:
+    """Clips in one folder per word, and noise, as Speech Commands has them."""
+    generator = np.random.default_rng(0)
+    for word in ("low", "high", "rise"):
+        (folder / word).mkdir(parents=True)
+        for index in range(12):
+            samples = sing([word], loudness=float(generator.uniform(0.2, 0.5)))
+            soundfile.write(folder / word / f"s{index % 4}_nohash_{index}.wav", samples, 8000)
+    (folder / "_background_noise_").mkdir()
+    noise = generator.normal(0, 0.02, 8000 * 12).astype(np.float32)
+    soundfile.write(folder / "_background_noise_" / "hum.wav", noise, 8000)
+    return folder
+
+
+def segments(folder: Path) -> Path:
+    """Two long Ogg files, of which a manifest with JSON lines names the parts."""
+    rows = []
+    for name, split in (("a", "train"), ("b", "test")):
+        words = ["low", "high", "rise"] * 8
+        soundfile.write(folder / f"{name}.ogg", sing(words), 8000)
+        for index, word in enumerate(words):
+            start = 0.45 * index
+            rows.append(
+                f'{{"path": "{name}.ogg", "sentence": "{word.title()}!", "start": {start:.2f}, '
+                f'"end": {start + 0.6:.2f}, "split": "{split}"}}'
+            )
+    (folder / "parts.jsonl").write_text("\n".join(rows))
+    return folder / "parts.jsonl"
+
+
+OWN_DATA: dict[str, tuple[str, Callable[[Path], Path]]] = {
+    "manifest": ("transcription", lambda folder: write_songs(folder, 2, 24)),
+    "segments of Ogg files": ("transcription", segments),
+    "keywords of a manifest": ("keywords", lambda folder: write_songs(folder, 1, 24)),
+    "folder per word": ("keywords", word_folders),
+}
+
+
+@pytest.mark.parametrize("name", OWN_DATA)
+def test_own_recordings_train_and_answer(name: str, tmp_path: Path) -> None:
+    task, write = OWN_DATA[name]
+    config = replace(SMALL, data=str(write(tmp_path)), task=task)
+    done = finish_run(build_app(), config, tmp_path / "out")
+    samples = [Path(path).read_bytes() for path in done.result["samples"]]
+    answer = load_saved_model(done.model).predict(audio_bytes=samples)
+    assert samples and set(answer["error"].tolist()) == {b""}
+    labels = (done.model / "assets.extra" / "labels.txt").read_text().splitlines()
+    assert labels == list(load(config).splits.labels)
+
+
+def test_a_folder_of_words_has_silence_and_unknown(tmp_path: Path) -> None:
+    config = replace(
+        SMALL,
+        data=str(word_folders(tmp_path)),
+        task="keywords",
+        recording=RecordingConfig(words=("low",), silence_fraction=0.2),
+    )
+    splits = load(config).splits
+    assert splits.labels == ("low", "unknown", "silence")
+    assert (np.bincount(splits.train.labels, minlength=3) > 0).all()
+
+
+def test_a_speaker_can_be_left_out(tmp_path: Path) -> None:
+    config = replace(
+        SMALL,
+        data=str(write_songs(tmp_path, 2)),
+        split=SplitConfig(test_speakers=("speaker 1",)),
+    )
+    splits = load(config).splits
+    assert set(splits.test.annotations["speakers"]) == {b"speaker 1"}
+    for split in (splits.train, splits.validation):
+        assert b"speaker 1" not in set(split.annotations["speakers"])
+    with pytest.raises(DataError, match="nobody"):
+        load(replace(config, split=SplitConfig(test_speakers=("nobody",))))
+
+
+def test_everything_wrong_is_listed_at_once(tmp_path: Path) -> None:
+    good = write_songs(tmp_path, 2, 24)
+    soundfile.write(tmp_path / "silent.wav", np.zeros(8000), 8000)
+    soundfile.write(tmp_path / "short.wav", sing([])[:400] + 0.1, 8000)
+    (tmp_path / "broken.wav").write_bytes(b"RIFF")
+    rows = ["silent.wav,low,x,train", "short.wav,low high,x,train", "broken.wav,low,x,train"]
+    good.write_text("\n".join([good.read_text(), *rows]))
+    found = "\n".join(
+        f"{p.where}: {p.message}" for p in load(replace(SMALL, data=str(good))).problems
+    )
+    for name in ("silent.wav", "short.wav", "broken.wav"):
+        assert name in found
+
+
+def test_characters_that_training_lacks_are_left_out_of_targets(tmp_path: Path) -> None:
+    preprocess = AudioPreprocess(8000, 10.0)
+    prepare_example = prepare(SMALL, preprocess, ("a", "é"))
+    soundfile.write(tmp_path / "a.wav", sing(["low"]), 8000)
+    example = {"input": (tmp_path / "a.wav").read_bytes(), "transcripts": "éxa"}
+    inputs, target = prepare_example(example)
+    assert target.numpy().tolist() == [1, 0]
+    assert int(inputs["length"]) == len(inputs["waveform"]) == len(sing(["low"]))
+
+
+def test_a_streamed_set_has_the_same_batches(tmp_path: Path) -> None:
+    config = replace(SMALL, data=str(write_songs(tmp_path, 2, 24)))
+    splits = load(config).splits
+    prepared = prepare(config, AudioPreprocess(8000, 10.0), splits.labels)
+    streamed = build_batches(splits.validation, prepared, 4, cache_gigabytes=0)
+    cached = build_batches(splits.validation, prepared, 4, cache_gigabytes=1)
+    assert isinstance(streamed, StreamedBatches)
+    totals = [
+        sum(float(np.abs(inputs["waveform"]).sum()) for inputs, _ in batches.epoch())
+        for batches in (streamed, cached)
+    ]
+    assert totals[0] == pytest.approx(totals[1], rel=1e-5)
+
+
+def test_augmentation_changes_training_alone(tmp_path: Path) -> None:
+    layer = build_augmentation(QUICK, AudioPreprocess(16_000, 10.0), ())
+    assert layer is not None
+    samples = sing(["low", "high"], 16_000)
+    inputs = {"waveform": samples[None], "length": np.array([len(samples)], np.int32)}
+    same, targets = layer(inputs, "targets", training=False)
+    np.testing.assert_array_equal(same["waveform"], inputs["waveform"])
+    changed, targets = layer(inputs, "targets", training=True)
+    assert targets == "targets"
+    length = int(changed["length"][0])
+    assert not np.array_equal(
+        changed["waveform"][:, : len(samples)], inputs["waveform"][:, :length]
+    )
+    assert np.isfinite(changed["waveform"]).all()
+
+
+def test_a_beam_is_exported_with_its_n_grams(tmp_path: Path) -> None:
+    decoding = DecodingConfig(beam_width=4, ngram_order=3)
+    config = replace(SMALL, data=str(write_songs(tmp_path, 2, 24)), decoding=decoding)
+    done = finish_run(build_app(), config, tmp_path / "out")
+    assert {"wer", "cer"} <= set(done.result["test"])
+
+
+def test_evaluation_reads_the_split_that_is_asked_for(speech_run: FinishedRun) -> None:
+    sizes = {name: load_split(speech_run.config, name)[1].size for name in ("train", "test", "all")}
+    assert sizes == {"train": 40, "test": 10, "all": 60}
