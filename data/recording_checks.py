@@ -130,8 +130,15 @@ def _fault(message: str) -> tuple[bytes, float, np.int32, float, float]:
 def _answer_problems(splits: Splits, scans: Mapping[str, Scan]) -> Iterator[Problem]:
     if TRANSCRIPTS not in splits.train.annotations:
         yield from class_problems(splits)
-        told_apart = replace(scans["train"], split=replace(splits.train, labels=numbers))
-    yield from label_conflicts(told_apart, "transcript")
+        yield from label_conflicts(scans["train"])
+        return
+    transcripts = splits.train.annotations[TRANSCRIPTS]
+    if len(set(transcripts)) == 1:
+        message = f"every transcript is {transcripts[0].decode()!r}; expected two or more"
+        yield Problem("error", "train", message)
+    numbers = np.unique(transcripts, return_inverse=True)[1]
+    numbered = replace(scans["train"], split=replace(splits.train, labels=numbers))
+    yield from label_conflicts(numbered, "transcript")
     for name in ("validation", "test"):
         yield from _unknown_characters(name, scans[name].split, splits.labels)
 

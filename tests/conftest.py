@@ -282,7 +282,8 @@ def _finish_speech_run(folder: Path, task: str, most_words: int, **training: Any
     from shared.training.config import OptimizerConfig
 
     quick = PRESETS["quick"]
-    still = dict(speed=0.0, noise=0.0, reverberation=0.0, frequency_masks=0, time_masks=0)
+    still = dict.fromkeys(("speed", "noise", "babble", "reverberation"), 0.0)
+    still |= dict.fromkeys(("frequency_masks", "time_masks"), 0)
     config = replace(
         quick,
         data=str(write_songs(folder, most_words)),

@@ -84,9 +84,11 @@ class AugmentationConfig(Checked):
     speed: Annotated[float, Interval(ge=0, lt=0.5)] = 0.1
     """Recordings are played up to this much faster or slower."""
     noise: Probability = 0.3
-    """Chance of added noise: coloured, or other recordings of the batch."""
-    noise_decibels: tuple[float, float] = (5.0, 30.0)
-    """Smallest and largest ratio of signal to noise."""
+    """Chance of added noise, from white to brown."""
+    babble: Probability = 0.1
+    """Chance of added voices: other recordings of the batch."""
+    snr_decibels: tuple[float, float] = (5.0, 30.0)
+    """Smallest and largest ratio of signal to noise or voices."""
     reverberation: Probability = 0.2
     """Chance of the echo of a room."""
     gain_decibels: NotNegative = 6.0

@@ -9,12 +9,15 @@ import tensorflow as tf
 
 import data
 from apps.speech_recognition.config import Config
-from apps.speech_recognition.model import seconds_per_step
+from apps.speech_recognition.model import samples, seconds_per_step
 from apps.speech_recognition.preprocess import AudioPreprocess
+from shared.layers.noise_augmentation import Babble, ColoredNoise, Reverberation
+from shared.layers.waveform_augmentation import Gain, Shift, Speed, WaveformAugmentation
 from shared.training.app import Split
 
 KINDS = {"transcription": "transcripts", "keywords": "keywords"}
 SAMPLES = 4
+SPEED_CHANCE = 0.8
 
 
 def load(config: Config) -> data.Survey:
@@ -91,10 +94,10 @@ def prepare(
 
 @keras.saving.register_keras_serializable("quartet.speech_recognition")
 class RecordingAugmentation(keras.layers.Layer):
-    """Changes training recordings as microphones, rooms and speakers do.
+    """Changes training recordings as speakers, rooms and microphones do.
 
     Args:
-        waveforms: The layer that changes waveforms.
+        steps: Layers that change waveforms with their lengths, in order.
 
     Call arguments:
         inputs: `waveform` float32 `(batch, samples)` and `length` int32 `(batch,)`.
@@ -102,12 +105,14 @@ class RecordingAugmentation(keras.layers.Layer):
         training: bool. Without it nothing is changed.
     """
 
-    def __init__(self, waveforms: keras.layers.Layer, **kwargs: Any) -> None:
+    def __init__(self, steps: Sequence[WaveformAugmentation], **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.waveforms = waveforms
+        self.steps = list(steps)
 
     def call(self, inputs: Any, targets: Any, training: bool = False) -> tuple[Any, Any]:
-        waveform, length = self.waveforms(inputs["waveform"], inputs["length"], training=training)
+        waveform, length = inputs["waveform"], inputs["length"]
+        for step in self.steps:
+            waveform, length = step(waveform, length, training=training)
         return {"waveform": waveform, "length": length}, targets
 
 
@@ -115,7 +120,20 @@ def build_augmentation(
     config: Config, preprocess: AudioPreprocess, labels: tuple[str, ...]
 ) -> RecordingAugmentation | None:
     """The random changes of training recordings, or None if they are off."""
-    return None
+    settings, rate = config.augmentation, config.audio.sample_rate
+    speeds = [1 + share * settings.speed for share in (-1, -0.5, 0.5, 1)]
+    gain = (-settings.gain_decibels, settings.gain_decibels)
+    shift = samples(config.audio, settings.shift_milliseconds)
+    steps = [
+        (settings.speed, lambda: Speed(speeds, probability=SPEED_CHANCE)),
+        (settings.shift_milliseconds, lambda: Shift(shift)),
+        (settings.reverberation, lambda: Reverberation(rate, probability=settings.reverberation)),
+        (settings.babble, lambda: Babble(settings.snr_decibels, settings.babble)),
+        (settings.noise, lambda: ColoredNoise(settings.snr_decibels, probability=settings.noise)),
+        (settings.gain_decibels, lambda: Gain(gain)),
+    ]
+    chosen = [build() for amount, build in steps if amount]
+    return RecordingAugmentation(chosen) if chosen else None
 
 
 def write_samples(split: Split, labels: tuple[str, ...], folder: Path) -> list[str]:

@@ -164,7 +164,8 @@ def _fuse(model: CharacterLanguageModel, weight: float, length_bonus: float) -> 
 
 
 def _rank_labels(logits: tf.Tensor) -> _Frames:
-    probabilities = tf.transpose(tf.nn.softmax(logits), (1, 0, 2))
+    # `tf.nn.softmax` gives certain blanks a little less than 1, which would add up.
+    probabilities = tf.transpose(tf.exp(tf.nn.log_softmax(logits)), (1, 0, 2))
     candidates = min(_LABELS_PER_FRAME, logits.shape[2] - 1)
     best, labels = tf.math.top_k(probabilities[..., :-1], candidates)
     return _Frames(probabilities, tf.cast(labels, tf.int64)[..., None], best[..., None])
@@ -179,6 +180,7 @@ def _first_beams(batch: tf.Tensor, width: int, classes: int, start: int) -> _Bea
         _Prefixes(
             last=ones * classes,
             state=ones * start,
+            # Numbers that are no hashes of texts, but 0, which stands for the empty one.
             name=ones * tf.range(0, -width, -1, dtype=tf.int64),
             parent=ones,
         ),

@@ -102,6 +102,8 @@ class Reverberation(WaveformAugmentation):
         super().__init__(probability, **kwargs)
         self.sample_rate = sample_rate
         self.seconds = check_range("seconds", seconds)
+        if self.seconds[0] <= 0:
+            raise ValueError(f"seconds is {seconds}; expected more than 0.")
         self.direct_to_reverberant = check_range("direct_to_reverberant", direct_to_reverberant)
 
     def augment(self, samples: tf.Tensor, lengths: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

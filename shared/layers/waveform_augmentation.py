@@ -172,12 +172,12 @@ def to_amplitude(decibels: tf.Tensor) -> tf.Tensor:
     return tf.exp(np.log(10.0) / 20 * decibels)
 
 
-def _widen(samples: tf.Tensor, width: tf.Tensor) -> tf.Tensor:
-    return tf.pad(samples, [[0, 0], [0, width - tf.shape(samples)[1]]])
-
-
 def check_range(name: str, limits: Sequence[float]) -> tuple[float, ...]:
     """Returns (lowest, highest), or raises a ValueError that names the argument."""
     if len(limits) != 2 or limits[0] > limits[1]:
         raise ValueError(f"{name} is {limits}; expected (lowest, highest).")
     return tuple(limits)
+
+
+def _widen(samples: tf.Tensor, width: tf.Tensor) -> tf.Tensor:
+    return tf.pad(samples, [[0, 0], [0, width - tf.shape(samples)[1]]])

@@ -117,7 +117,7 @@ def test_a_wide_beam_finds_the_best_of_all_texts(with_model):
             values[text].append(scores[np.arange(frames), path].sum())
         best = max(values, key=lambda t: logsumexp(values[t]) + model_score(t, model, end=True))
         assert labels == list(best)
-        assert value == pytest.approx(logsumexp(values[best]), rel=1e-4)
+        assert float(value) == pytest.approx(logsumexp(values[best]), rel=1e-4)
 
 
 def test_a_beam_is_rarely_less_probable_than_the_likeliest_classes():
@@ -168,12 +168,12 @@ def test_a_row_alone_is_as_in_a_padded_batch(with_model):
         )
 
 
-def test_a_long_text_neither_underflows_nor_is_slow_to_read():
-    logits = random_logits(1, 3000, 6)
+def test_probabilities_of_a_long_text_do_not_underflow():
+    logits = random_logits(1, 2000, 6)
     found = compiled(5, 4, True)(logits)
-    assert len(texts_of(found.labels)[0]) > 1000
-    best = align(logits, found.labels).log_probability[0]
-    assert best < found.log_probability[0] < 0
+    assert len(texts_of(found.labels)[0]) > 800
+    best_path = tf.function(align, autograph=False)(logits, found.labels).log_probability
+    assert best_path < found.log_probability < 0
 
 
 @pytest.mark.parametrize("shape", [(0, 5), (2, 0), (0, 0)])
@@ -207,8 +207,9 @@ def test_the_exported_graph_gives_the_same(tmp_path: Path):
         autograph=False,
     )
     tf.saved_model.save(module, tmp_path)
+    loaded = tf.saved_model.load(tmp_path)
     logits = random_logits(4, 30, 6)
-    found, expected = tf.saved_model.load(tmp_path).decode(logits), compiled(5, 8, True)(logits)
+    found, expected = loaded.decode(logits), compiled(5, 8, True)(logits)
     np.testing.assert_array_equal(found["labels"], expected.labels)
     np.testing.assert_array_equal(found["log_probability"], expected.log_probability)
     graph = module.decode.get_concrete_function().graph.as_graph_def()
