@@ -30,6 +30,8 @@ BACKGROUND_NOISE = "_background_noise_"
 _WORDS = ("label", "word")
 _TRANSCRIPTS = ("text", "transcript", "transcription", "sentence")
 _SPEAKERS = ("speaker", "speaker_id", "client_id")
+# Decoding is the slowest part of reading, and checks read before training does.
+_KEPT_BYTES = 2**28
 _APOSTROPHES = str.maketrans("\u2019\u02bc", "''")
 
 
@@ -163,9 +165,19 @@ def characters(split: Split) -> tuple[str, ...]:
 
 
 def _from_paths(recordings: Sequence[Recording]) -> Split:
+    kept: dict[int, bytes] = {}
+    room = _KEPT_BYTES
+
     def read(row: int) -> bytes:
+        nonlocal room
+        if row in kept:
+            return kept[row]
         recording = recordings[row]
-        return read_wav(recording.path, recording.start, recording.end)
+        content = read_wav(recording.path, recording.start, recording.end)
+        if len(content) <= room:
+            kept[row] = content
+            room -= len(content)
+        return content
 
     return from_function(read, [0] * len(recordings), [r.where or r.path for r in recordings])
 

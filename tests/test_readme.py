@@ -28,6 +28,8 @@ METRICS = {
     "intent_accuracy": "intent",
     "slot_f1": "slot F1",
     "sentence_accuracy": "sentence",
+    "wer": "WER",
+    "cer": "CER",
 }
 
 

@@ -7,18 +7,21 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
-_VARIANCE_FLOOR = 1e-5
+_SILENCE = 1e-10  # a power below the rounding noise of 16-bit samples
+_VARIANCE_FLOOR = 0.01  # of a log power, which varies by 1 and more where there is any sound
 
 
 @keras.saving.register_keras_serializable("quartet")
 class LogMelSpectrogram(keras.layers.Layer):
     """The logarithm of a mel spectrogram, equal to librosa's.
 
-    With y, the values are those of `log(maximum(melspectrogram(y), floor))`, natural logarithm,
-    where `melspectrogram` is `librosa.feature.melspectrogram` with its own defaults: power of a
-    Hann window, Slaney's mel scale with filters of equal area (Slaney, Auditory Toolbox, 1998).
-    Frame t is centred on sample `t * hop_length`, and the waveform counts as zero outside its ends:
-    a row has the same frames alone and in a batch that is padded with zeros.
+    The powers are those of `librosa.feature.melspectrogram` with its own defaults: Hann window,
+    Slaney's mel scale with filters of equal area (Slaney, Auditory Toolbox, 1998). The logarithm is
+    natural and keeps a dynamic range below the strongest power of the row, as
+    `librosa.power_to_db` does with `top_db`: what lies deeper is noise of the recorder, or what a
+    conversion from a lower sample rate left in the bins above it. Frame t is centred on sample
+    `t * hop_length`, and the waveform counts as zero outside its ends: a row has the same frames
+    alone and in a batch that is padded with zeros.
 
     Args:
         sample_rate: int. Samples per second of the waveforms.
@@ -29,8 +32,7 @@ class LogMelSpectrogram(keras.layers.Layer):
         lowest_frequency: float, in Hz. Where the first filter begins.
         highest_frequency: float, in Hz. Where the last filter ends; by default half the sample
             rate.
-        floor: float. Smallest power that is told from silence; the default is below the rounding
-            noise of 16-bit samples.
+        dynamic_range: float, in dB.
 
     Call arguments:
         waveform: float32 `(batch, samples)`, in [-1, 1], padded with zeros.
@@ -53,7 +55,7 @@ class LogMelSpectrogram(keras.layers.Layer):
         fft_length: int = 512,
         lowest_frequency: float = 20.0,
         highest_frequency: float | None = None,
-        floor: float = 1e-10,
+        dynamic_range: float = 80.0,
         **kwargs: Any,
     ) -> None:
         kwargs.setdefault("dtype", "float32")  # Half precision holds neither powers nor samples.
@@ -71,7 +73,7 @@ class LogMelSpectrogram(keras.layers.Layer):
         self.fft_length = fft_length
         self.lowest_frequency = lowest_frequency
         self.highest_frequency = sample_rate / 2 if highest_frequency is None else highest_frequency
-        self.floor = floor
+        self.dynamic_range = dynamic_range
         self._window = _hann_window(window_length, fft_length)
         self._filters = mel_filters(
             sample_rate, fft_length, mel_bins, lowest_frequency, self.highest_frequency
@@ -84,7 +86,9 @@ class LogMelSpectrogram(keras.layers.Layer):
         spectrum = tf.signal.rfft(frames * self._window)
         power = tf.square(tf.math.real(spectrum)) + tf.square(tf.math.imag(spectrum))
         mel = tf.tensordot(power, self._filters, 1)
-        return tf.math.log(tf.maximum(mel, self.floor))
+        strongest = tf.reduce_max(mel, axis=(1, 2), keepdims=True)
+        floor = tf.maximum(strongest * 10 ** (-self.dynamic_range / 10), _SILENCE)
+        return tf.math.log(tf.maximum(mel, floor))
 
     def frames(self, lengths: tf.Tensor) -> tf.Tensor:
         """Returns how many frames lie in rows of `lengths` samples; both int32 `(batch,)`."""
@@ -105,7 +109,7 @@ class LogMelSpectrogram(keras.layers.Layer):
             "fft_length": self.fft_length,
             "lowest_frequency": self.lowest_frequency,
             "highest_frequency": self.highest_frequency,
-            "floor": self.floor,
+            "dynamic_range": self.dynamic_range,
         }
 
 

@@ -12,7 +12,7 @@ class CTCLoss(keras.losses.Loss):
 
     Graves et al., "Connectionist temporal classification: labelling unsegmented sequence data with
     recurrent neural networks", 2006. Keras' `CTC` takes the blank as the first class, every frame
-    as real, and several times as long on a CPU.
+    as real, and more than ten times as long on a CPU.
 
     A row without labels is that of blanks alone. A row with fewer frames than
     `required_frames(labels)` has no alignment: its loss is 0 and it moves no weights.

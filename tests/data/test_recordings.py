@@ -6,6 +6,7 @@ import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
 
+from data import recordings
 from data.audio import encode_wav
 from data.recordings import (
     BACKGROUND_NOISE,
@@ -137,3 +138,18 @@ def test_files_are_read_in_any_order(tmp_path):
     assert sorted(read(split, 3)) == sorted(expected)
     assert read(split.take(np.array([31, 4]))) == [expected[4], b""]
     assert read(split.take(np.array([], dtype=np.int64))) == []
+
+
+@pytest.mark.parametrize(("room", "times"), [(2**28, 1), (64 * 3, 2), (0, 2)])
+def test_what_is_decoded_is_kept_while_there_is_room(monkeypatch, room, times):
+    opened = []
+
+    def read_wav(path: str, start: float, end: float | None) -> bytes:
+        opened.append(path)
+        return b"x" * 64
+
+    monkeypatch.setattr(recordings, "read_wav", read_wav)
+    monkeypatch.setattr(recordings, "_KEPT_BYTES", room)
+    split = group_recordings([word(f"{row}") for row in range(9)], "transcripts")[1]["train"]
+    assert read(split) == read(split, 1) == [b"x" * 64] * 9
+    assert len(opened) == 9 * times - (3 if room == 64 * 3 else 0)

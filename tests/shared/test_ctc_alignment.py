@@ -1,7 +1,6 @@
 """Alignment of given labels, against the best of all paths."""
 
 from itertools import groupby, product
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +9,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import log_softmax, softmax
 
-from shared.export.verification import ALLOWED_OPS
 from shared.layers.ctc_alignment import align
 from shared.layers.ctc_decoding import Decoded, greedy_decode
 from shared.layers.ctc_frames import mask_logits
@@ -120,18 +118,3 @@ def test_a_row_that_is_no_number_leaves_the_others():
     logits, labels = random_logits(2, 6), pad([0, 1], [2, 0])
     spoilt = np.concatenate([np.full_like(logits[:1], np.nan), logits[1:]])
     assert rows_of(run(spoilt, labels))[1] == rows_of(run(logits, labels))[1]
-
-
-def test_the_exported_graph_gives_the_same(tmp_path: Path):
-    module = tf.Module()
-    module.align = tf.function(lambda *a: align(*a)._asdict(), SIGNATURE, autograph=False)
-    tf.saved_model.save(module, tmp_path)
-    loaded = tf.saved_model.load(tmp_path)
-    logits, labels = random_logits(3, 30), pad([0, 1, 1, 2], [], [2] * 9)
-    found, expected = loaded.align(logits, labels), module.align(logits, labels)
-    for name, value in expected.items():
-        np.testing.assert_array_equal(found[name], value)
-    graph = module.align.get_concrete_function().graph.as_graph_def()
-    operations = {node.op for node in graph.node}
-    operations |= {node.op for function in graph.library.function for node in function.node_def}
-    assert operations <= ALLOWED_OPS

@@ -3,7 +3,6 @@
 from collections import defaultdict
 from functools import cache
 from itertools import groupby, product
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,6 @@ import pytest
 import tensorflow as tf
 from scipy.special import log_softmax, logsumexp, softmax
 
-from shared.export.verification import ALLOWED_OPS
 from shared.layers.character_language_model import CharacterLanguageModel
 from shared.layers.ctc_alignment import align
 from shared.layers.ctc_beam_search import beam_decode
@@ -192,27 +190,3 @@ def test_a_row_that_is_no_number_leaves_the_others():
     for row in (0, 2):
         assert texts_of(found.labels)[row] == texts_of(expected.labels)[row]
         assert found.log_probability[row] == expected.log_probability[row]
-
-
-def test_the_exported_graph_gives_the_same(tmp_path: Path):
-    model = random_model(5)
-    tables = [tf.Variable(table, trainable=False) for table in model[:2]]
-    module = tf.Module()
-    module.tables = tables
-    module.decode = tf.function(
-        lambda logits: beam_decode(
-            logits, 8, CharacterLanguageModel(*tables, model.start), WEIGHT, BONUS
-        )._asdict(),
-        [tf.TensorSpec((None, None, 6))],
-        autograph=False,
-    )
-    tf.saved_model.save(module, tmp_path)
-    loaded = tf.saved_model.load(tmp_path)
-    logits = random_logits(4, 30, 6)
-    found, expected = loaded.decode(logits), compiled(5, 8, True)(logits)
-    np.testing.assert_array_equal(found["labels"], expected.labels)
-    np.testing.assert_array_equal(found["log_probability"], expected.log_probability)
-    graph = module.decode.get_concrete_function().graph.as_graph_def()
-    operations = {node.op for node in graph.node}
-    operations |= {node.op for function in graph.library.function for node in function.node_def}
-    assert operations <= ALLOWED_OPS

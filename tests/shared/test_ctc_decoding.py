@@ -1,7 +1,6 @@
 """Greedy decoding and the words made of it, against plain Python."""
 
 from itertools import groupby
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +9,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import log_softmax, softmax
 
-from shared.export.verification import ALLOWED_OPS
 from shared.layers.ctc_decoding import Decoded, greedy_decode
 from shared.layers.ctc_frames import mask_logits
 from shared.layers.ctc_words import join_words
@@ -143,25 +141,3 @@ def test_one_row_that_is_no_number_leaves_the_others():
             size = min(len(np.atleast_1d(value[row])) for value in (found, expected))
             left, right = (np.atleast_1d(value[row])[:size] for value in (found, expected))
             np.testing.assert_array_equal(left, right)
-
-
-def test_the_exported_graph_gives_the_same(tmp_path: Path):
-    class Transcriber(tf.Module):
-        @tf.function(input_signature=[tf.TensorSpec((None, None, BLANK + 1))], autograph=False)
-        def __call__(self, logits: tf.Tensor) -> dict[str, tf.Tensor]:
-            decoded = greedy_decode(logits)
-            named = {f"word_{k}": v for k, v in join_words(decoded, ALPHABET)._asdict().items()}
-            return {**decoded._asdict(), **named}
-
-    module = Transcriber()
-    tf.saved_model.save(module, tmp_path)
-    loaded = tf.saved_model.load(tmp_path)
-    for rows, frames in ((4, 30), (1, 0), (0, 3)):
-        logits = random_logits(rows, frames)
-        found, expected = loaded(logits), module(logits)
-        for name, value in expected.items():
-            np.testing.assert_array_equal(found[name], value)
-    graph = module.__call__.get_concrete_function().graph.as_graph_def()
-    operations = {node.op for node in graph.node}
-    operations |= {node.op for function in graph.library.function for node in function.node_def}
-    assert operations <= ALLOWED_OPS
