@@ -63,9 +63,10 @@ def read_wav(path: str, start: float = 0.0, end: float | None = None) -> bytes:
         if start == 0 and end is None and _is_plain_wav(path):
             return Path(path).read_bytes()
         samples, sample_rate, is_wide = _read(path, start, end)
-    except (DataError, OSError):
+        return encode_wav(samples if is_wide else to_16_bits(samples), sample_rate)
+    # A struct.error says that it is more than the 4 GiB of a WAV file.
+    except (DataError, OSError, struct.error):
         return b""
-    return encode_wav(samples if is_wide else to_16_bits(samples), sample_rate)
 
 
 def encode_wav(samples: np.ndarray, sample_rate: int) -> bytes:

@@ -99,9 +99,12 @@ def _lengths(noise: Sequence[Recording]) -> np.ndarray:
     for recording in noise:
         try:
             end = seconds(recording.path) if recording.end is None else recording.end
-            lengths.append(end - recording.start)
         except DataError as error:
             problems += error.problems
+            continue
+        lengths.append(end - recording.start)
+        if lengths[-1] <= 0:
+            problems.append(Problem("error", recording.path, "noise without samples; remove it"))
     if problems:
         raise DataError(problems)
     return np.array(lengths)

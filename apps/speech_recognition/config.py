@@ -65,7 +65,7 @@ class AudioConfig(Checked):
 class ModelConfig(Checked):
     """Convolutions that shorten the spectrogram, and bidirectional LSTMs above them."""
 
-    filters: Count = 32
+    filters: Count = 24
     """Filters of each convolution."""
     time_strides: Annotated[tuple[Count, ...], MinLen(1)] = (2, 2)
     """Stride in time of each convolution; their product is the frames per step of the LSTM."""
@@ -170,8 +170,8 @@ QUICK = Config(
 )
 BEST = replace(
     QUICK,
-    model=ModelConfig(units=256, layers=3, dropout=0.3),
-    optimizer=replace(QUICK.optimizer, average_decay=0.998),
-    training=replace(QUICK.training, epochs=40, minimum_steps=4000),
+    model=ModelConfig(layers=3, dropout=0.3),
+    optimizer=replace(QUICK.optimizer, average_decay=0.995),
+    training=replace(QUICK.training, epochs=40, minimum_steps=3000, cache_gigabytes=4.0),
 )
 PRESETS = {"quick": QUICK, "best": BEST}

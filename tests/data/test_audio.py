@@ -11,6 +11,7 @@ import soundfile
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from data import audio
 from data.audio import decode_wav, encode_wav, read_audio, read_wav, seconds, to_16_bits
 from data.splits import DataError
 
@@ -106,6 +107,12 @@ def test_what_cannot_be_read(tmp_path, content):
     for read in (read_audio, seconds):
         with pytest.raises(DataError, match="a.wav: cannot be read as sound: ."):
             read(str(path))
+
+
+def test_more_than_a_wav_file_can_hold_is_not_read(tmp_path, monkeypatch):
+    path = write(tmp_path / "a.flac", TONE)
+    monkeypatch.setattr(audio, "_read", lambda *part: (np.zeros((1, 1)), 2**33, False))
+    assert read_wav(path) == b""
 
 
 def test_raw_samples_have_no_rate(tmp_path):

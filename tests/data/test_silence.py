@@ -100,3 +100,9 @@ def test_unreadable_noise(tmp_path, noise):
     missing = [Recording(str(tmp_path / f"{name}.wav"), BACKGROUND_NOISE) for name in "xy"]
     with pytest.raises(DataError, match="2 problems.*\n.*x.wav: .*\n.*y.wav: cannot be read"):
         with_silence(("a",), keywords(4).train, [*noise, *missing], 0.5)
+
+
+def test_noise_without_samples(tmp_path, noise):
+    empty = Recording(write(tmp_path / "empty.wav", np.zeros(0)), BACKGROUND_NOISE)
+    with pytest.raises(DataError, match="empty.wav: noise without samples; remove it"):
+        with_silence(("a",), keywords(4).train, [*noise, empty], 0.5)

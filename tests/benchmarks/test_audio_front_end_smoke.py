@@ -1,0 +1,179 @@
+"""From WAV bytes to log-mel spectrograms, beside librosa and Keras; `make bench` measures anew.
+
+Librosa reads and transforms one clip after the other, as its documentation shows it, and once more
+all clips of a batch in one call, with mel filters made beforehand, which is the most that it can
+do. Keras' layer reads no files: it begins with our waveforms.
+"""
+
+import io
+import json
+import os
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import librosa
+import numpy as np
+import pytest
+import soundfile
+import tensorflow as tf
+
+from shared.files import write_atomically
+from shared.layers.log_mel_spectrogram import LogMelSpectrogram
+from shared.layers.resampling import resample
+from shared.layers.wav_decoding import decode_wav
+from tests.benchmarks.records import hardware, origin
+
+RECORD = Path("/tmp/audio") / "audio_front_end.json"
+MODEL_RATE = 16_000
+SAMPLE_RATES = (16_000, 44_100, 48_000)
+BATCHES = (1, 16, 64)
+REPETITIONS = 10
+SETTINGS = {"n_fft": 512, "win_length": 400, "hop_length": 160}
+MEL_BINS, LOWEST_FREQUENCY = 80, 20.0
+TO_REACH = 10.0  # times the throughput of librosa, clip by clip, in batches
+
+Option = Callable[[], Any]
+
+
+@pytest.mark.benchmark
+# What librosa imports to read files names modules that Python is about to drop.
+@pytest.mark.filterwarnings("ignore:.* is deprecated and slated for removal:DeprecationWarning")
+def test_front_end_is_ten_times_as_fast_as_librosa() -> None:
+    results = [_measure(rate, batch) for rate in SAMPLE_RATES for batch in BATCHES]
+    values = {
+        "command": "python -m pytest -m benchmark tests/benchmarks/test_audio_front_end.py",
+        "unit": "milliseconds per one-second clip of 16 bits; speedup is another's median over "
+        "that of quartet; real_time_factor is seconds of work per second of audio",
+        "to_reach": {"speedup over librosa_clips in batches": TO_REACH},
+        "results": results,
+        "hardware": hardware(),
+        **origin(),
+        "load_average": os.getloadavg()[0],
+        "date": time.strftime("%Y-%m-%d"),
+    }
+    RECORD.parent.mkdir(exist_ok=True)
+    write_atomically(RECORD, json.dumps(values, indent=1) + "\n")
+    assert max(row["max_relative_difference"] for row in results) < 1e-4
+    in_batches = [row for row in results if row["batch"] > 1]
+    assert min(row["speedup"]["librosa_clips"] for row in in_batches) >= TO_REACH
+
+
+def _measure(rate: int, batch: int) -> dict[str, Any]:
+    clips = [_clip(rate, seed) for seed in range(batch)]
+    options = _options(clips, rate)
+    seconds = _interleave(options)
+    milliseconds = {name: _summary(values, batch) for name, values in seconds.items()}
+    own = milliseconds["quartet"]["median"]
+    row = {
+        "sample_rate": rate,
+        "batch": batch,
+        "milliseconds": milliseconds,
+        "speedup": {
+            name: round(values["median"] / own, 2)
+            for name, values in milliseconds.items()
+            if name != "quartet"
+        },
+        "real_time_factor": own / 1000,
+        "max_relative_difference": _difference(options) if rate == MODEL_RATE else 0.0,
+    }
+    print(rate, batch, {name: values["median"] for name, values in milliseconds.items()})
+    return row
+
+
+def _clip(rate: int, seed: int) -> bytes:
+    """A WAV file of one second: noise that fades in and out."""
+    generator = np.random.default_rng(seed)
+    samples = 0.1 * generator.normal(size=rate) * np.hanning(rate)
+    buffer = io.BytesIO()
+    soundfile.write(buffer, samples, rate, "PCM_16", format="WAV")
+    return buffer.getvalue()
+
+
+def _options(clips: Sequence[bytes], rate: int) -> dict[str, Option]:
+    audio_bytes = tf.constant(clips)
+    layer = LogMelSpectrogram(MODEL_RATE, MEL_BINS, 400, 160, 512, LOWEST_FREQUENCY)
+    theirs = keras.layers.MelSpectrogram(
+        fft_length=512,
+        sequence_stride=160,
+        sequence_length=400,
+        sampling_rate=MODEL_RATE,
+        num_mel_bins=MEL_BINS,
+        min_freq=LOWEST_FREQUENCY,
+    )
+
+    def read(audio_bytes: tf.Tensor) -> tf.Tensor:
+        decoded = decode_wav(audio_bytes)
+        return resample(decoded.samples, decoded.lengths, decoded.sample_rates, MODEL_RATE)[0]
+
+    def ours(audio_bytes: tf.Tensor) -> tf.Tensor:
+        return layer(read(audio_bytes))
+
+    traced = tf.function(ours, autograph=False)
+    waveforms = read(audio_bytes)
+    return {
+        "quartet": lambda: traced(audio_bytes),
+        "librosa_clips": lambda: np.stack([_librosa_clip(clip) for clip in clips]),
+        "librosa_batch": _librosa_batch(clips, rate),
+        "quartet_from_waveforms": _traced(layer, waveforms),
+        "keras_from_waveforms": _traced(theirs, waveforms),
+    }
+
+
+def _traced(layer: keras.Layer, waveforms: tf.Tensor) -> Option:
+    function = tf.function(lambda rows: layer(rows), autograph=False)
+    return lambda: function(waveforms)
+
+
+def _librosa_clip(clip: bytes) -> np.ndarray:
+    waveform, _ = librosa.load(io.BytesIO(clip), sr=MODEL_RATE)
+    mel = librosa.feature.melspectrogram(
+        y=waveform, sr=MODEL_RATE, n_mels=MEL_BINS, fmin=LOWEST_FREQUENCY, **SETTINGS
+    )
+    return librosa.power_to_db(mel).T
+
+
+def _librosa_batch(clips: Sequence[bytes], rate: int) -> Option:
+    filters = librosa.filters.mel(sr=MODEL_RATE, n_fft=512, n_mels=MEL_BINS, fmin=LOWEST_FREQUENCY)
+
+    def run() -> np.ndarray:
+        waveforms = np.stack(
+            [soundfile.read(io.BytesIO(clip), dtype="float32")[0] for clip in clips]
+        )
+        if rate != MODEL_RATE:
+            waveforms = librosa.resample(waveforms, orig_sr=rate, target_sr=MODEL_RATE)
+        power = np.abs(librosa.stft(waveforms, **SETTINGS)) ** 2
+        return librosa.power_to_db(filters @ power)
+
+    return run
+
+
+def _difference(options: Mapping[str, Option]) -> float:
+    ours, theirs = options["quartet"]().numpy(), options["librosa_clips"]() * np.log(10) / 10
+    return float(np.max(np.abs(ours - theirs) / np.maximum(np.abs(theirs), 1)))
+
+
+def _interleave(options: Mapping[str, Option]) -> dict[str, list[float]]:
+    """Seconds of each option, measured in turn, so that a busy machine hits all alike."""
+    seconds: dict[str, list[float]] = {name: [] for name in options}
+    for _ in range(REPETITIONS):
+        for name, run in options.items():
+            run()  # Untimed: caches warm, and the threads of the option before asleep.
+            start = time.perf_counter()
+            run()
+            seconds[name].append(time.perf_counter() - start)
+    return seconds
+
+
+def _summary(seconds: Sequence[float], batch: int) -> dict[str, float]:
+    values = [1000 * value / batch for value in seconds]
+    summary = {
+        "median": statistics.median(values),
+        "mean": statistics.fmean(values),
+        "std": statistics.stdev(values),
+        "min": min(values),
+    }
+    return {name: round(value, 3) for name, value in summary.items()} | {"n": len(values)}
