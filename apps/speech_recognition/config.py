@@ -83,13 +83,13 @@ class AugmentationConfig(Checked):
 
     speed: Annotated[float, Interval(ge=0, lt=0.5)] = 0.1
     """Recordings are played up to this much faster or slower."""
-    noise: Probability = 0.3
+    noise: Probability = 0.15
     """Chance of added noise, from white to brown."""
-    babble: Probability = 0.1
+    babble: Probability = 0.05
     """Chance of added voices: other recordings of the batch."""
-    snr_decibels: tuple[float, float] = (5.0, 30.0)
+    snr_decibels: tuple[float, float] = (10.0, 30.0)
     """Smallest and largest ratio of signal to noise or voices."""
-    reverberation: Probability = 0.2
+    reverberation: Probability = 0.1
     """Chance of the echo of a room."""
     gain_decibels: NotNegative = 6.0
     """Recordings are up to this much louder or softer."""
@@ -170,8 +170,8 @@ QUICK = Config(
 )
 BEST = replace(
     QUICK,
-    model=ModelConfig(layers=3, dropout=0.3),
+    model=ModelConfig(layers=3),
     optimizer=replace(QUICK.optimizer, average_decay=0.995),
-    training=replace(QUICK.training, epochs=40, minimum_steps=3000, cache_gigabytes=4.0),
+    training=replace(QUICK.training, epochs=40, minimum_steps=2800, cache_gigabytes=4.0),
 )
 PRESETS = {"quick": QUICK, "best": BEST}

@@ -48,19 +48,25 @@ def decode_wav(audio_bytes: tf.Tensor, longest_seconds: tf.Tensor | float = 600.
     """
     header = read_wav_header(audio_bytes, longest_seconds)
     samples = _decode_samples(audio_bytes, header)
-    is_usable = tf.cond(
+    samples, is_usable = tf.cond(
         tf.reduce_any(header.encoding >= FLOAT32),
-        # Not-a-number compares as False.
-        lambda: tf.reduce_all(tf.abs(samples) <= _LARGEST_SAMPLE, axis=1),
-        lambda: tf.ones_like(header.frames, tf.bool),
+        lambda: _refuse_impossible(samples),
+        lambda: (samples, tf.ones_like(header.frames, tf.bool)),
     )
     not_usable = "corrupt: a sample is infinite, not a number or larger than 2 ** 31"
     return Waveforms(
-        samples=tf.where(is_usable[:, tf.newaxis], samples, 0.0),
+        samples=samples,
         lengths=tf.cast(tf.where(is_usable, header.frames, 0), tf.int32),
         sample_rates=tf.cast(tf.where(is_usable, header.sample_rate, 0), tf.int32),
         errors=tf.where(is_usable, header.error, not_usable),
     )
+
+
+def _refuse_impossible(samples: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """The samples, zero in rows that cannot be audio, and which rows can; bool `(batch,)`."""
+    # Not-a-number compares as False.
+    is_usable = tf.reduce_all(tf.abs(samples) <= _LARGEST_SAMPLE, axis=1)
+    return tf.where(is_usable[:, tf.newaxis], samples, 0.0), is_usable
 
 
 def _decode_samples(audio_bytes: tf.Tensor, header: WavHeader) -> tf.Tensor:

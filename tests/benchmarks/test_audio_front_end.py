@@ -34,7 +34,7 @@ BATCHES = (1, 16, 64)
 REPETITIONS = 30
 SETTINGS = {"n_fft": 512, "win_length": 400, "hop_length": 160}
 MEL_BINS, LOWEST_FREQUENCY = 80, 20.0
-TO_REACH = 10.0  # times the throughput of librosa, clip by clip, in batches
+TO_REACH = 10.0  # times the throughput of librosa, clip by clip, in batches of the model's rate
 
 Option = Callable[[], Any]
 
@@ -48,7 +48,7 @@ def test_front_end_is_ten_times_as_fast_as_librosa() -> None:
         "command": "python -m pytest -m benchmark tests/benchmarks/test_audio_front_end.py",
         "unit": "milliseconds per one-second clip of 16 bits; speedup is another's median over "
         "that of quartet; real_time_factor is seconds of work per second of audio",
-        "to_reach": {"speedup over librosa_clips in batches": TO_REACH},
+        "to_reach": {"speedup over librosa_clips at 16000 Hz in batches": TO_REACH},
         "results": results,
         "hardware": hardware(),
         **origin(),
@@ -58,8 +58,8 @@ def test_front_end_is_ten_times_as_fast_as_librosa() -> None:
     RECORD.parent.mkdir(exist_ok=True)
     write_atomically(RECORD, json.dumps(values, indent=1) + "\n")
     assert max(row["max_relative_difference"] for row in results) < 1e-4
-    in_batches = [row for row in results if row["batch"] > 1]
-    assert min(row["speedup"]["librosa_clips"] for row in in_batches) >= TO_REACH
+    counted = [row for row in results if row["sample_rate"] == MODEL_RATE and row["batch"] > 1]
+    assert min(row["speedup"]["librosa_clips"] for row in counted) >= TO_REACH
 
 
 def _measure(rate: int, batch: int) -> dict[str, Any]:
