@@ -2,7 +2,7 @@
 
 import keras
 import tensorflow as tf
-from shared.layers.resampling import resample
+from shared.layers.resampling import HIGHEST_SAMPLE_RATE, LOWEST_SAMPLE_RATE, resample
 from shared.training.character_ngram_learning import learn_character_ngrams
 
 from apps.speech_recognition.config import Config
@@ -11,10 +11,9 @@ from shared.layers.wav_decoding import decode_wav
 from shared.training.app import Survey
 
 TOO_LONG = "too_long: the recording is longer than the model hears"
-BAD_RATE = "invalid: the sample rate must be from 1 to 768000 Hz"
+BAD_RATE = f"invalid: the sample rate is not from {LOWEST_SAMPLE_RATE} to {HIGHEST_SAMPLE_RATE} Hz"
 BAD_SAMPLES = "invalid: the samples must be finite numbers"
 EMPTY = "empty: there are no samples"
-LARGEST_RATE = 768_000
 
 
 @keras.saving.register_keras_serializable("quartet.speech_recognition")
@@ -69,7 +68,7 @@ class AudioPreprocess(keras.layers.Layer):
         errors = tf.where(length == 0, EMPTY, "")
         errors = tf.where(tf.cast(length, tf.float32) > longest, TOO_LONG, errors)
         errors = tf.where(finite, errors, BAD_SAMPLES)
-        possible = (sample_rate > 0) & (sample_rate <= LARGEST_RATE)
+        possible = (sample_rate >= LOWEST_SAMPLE_RATE) & (sample_rate <= HIGHEST_SAMPLE_RATE)
         errors = tf.where(possible, errors, BAD_RATE)
         good = errors == ""
         samples = tf.where(own & good[:, None], waveform, 0.0)

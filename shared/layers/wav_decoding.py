@@ -82,7 +82,11 @@ def _decode_samples(audio_bytes: tf.Tensor, header: WavHeader) -> tf.Tensor:
         return tf.pad(mono, [[0, longest - header.frames]])
 
     spec = tf.TensorSpec((None,), tf.float32)
-    return tf.map_fn(decode_row, (audio_bytes, header), fn_output_signature=spec)
+    return tf.cond(  # A batch without rows has rows of no known length.
+        tf.size(audio_bytes) > 0,
+        lambda: tf.map_fn(decode_row, (audio_bytes, header), fn_output_signature=spec),
+        lambda: tf.zeros((0, 0)),
+    )
 
 
 def _decode_uint8(data: tf.Tensor) -> tf.Tensor:

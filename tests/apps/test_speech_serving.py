@@ -122,7 +122,8 @@ def test_a_waveform_is_answered_as_its_file(speech_model) -> None:
         (100, 0, 0.0, "invalid"),
         (100, -1, 0.0, "invalid"),
         (100, 8000, np.inf, "invalid"),
-        (1000, 10, 0.0, "too_long"),
+        (1000, 99, 0.0, "invalid"),
+        (3000, 100, 0.0, "too_long"),
     ],
 )
 def test_a_bad_waveform_has_an_error(
@@ -130,7 +131,7 @@ def test_a_bad_waveform_has_an_error(
 ) -> None:
     answer = speech_model.predict(
         "waveform",
-        waveform=np.full((1, 1000), value, np.float32),
+        waveform=np.full((1, 3000), value, np.float32),
         length=np.array([length], np.int32),
         sample_rate=np.array([rate], np.int32),
     )
