@@ -58,12 +58,10 @@ def load_split(
         labels, examples = data.load_all(
             config.data, kind=KINDS[config.task], fields=_fields(config)
         )
-        examples, problems = data.check_recordings(examples, labels)
-    else:
-        survey = load(config)
-        labels, problems = survey.splits.labels, survey.problems
-        examples = getattr(survey.splits, split)
-    return labels if config.task == "keywords" else (), examples, problems
+        checked, found = data.check_recordings(examples, labels)
+        return _classes(config, labels), checked, found
+    survey = load(config)
+    return _classes(config, survey.splits.labels), getattr(survey.splits, split), survey.problems
 
 
 def prepare(
@@ -145,6 +143,11 @@ def write_samples(split: Split, labels: tuple[str, ...], folder: Path) -> list[s
         path.write_bytes(example["input"])
         paths.append(str(path))
     return paths
+
+
+def _classes(config: Config, labels: tuple[str, ...]) -> tuple[str, ...]:
+    """The labels that examples have; transcripts have other characters in every data set."""
+    return labels if config.task == "keywords" else ()
 
 
 def _fields(config: Config) -> data.RecordingFields:

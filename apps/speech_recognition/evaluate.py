@@ -144,7 +144,9 @@ def _read_keywords(model: "ServedModel", answers: Answers, split: Split) -> list
     ]
 
 
-def _clips(split: Split, hearings: Sequence[Hearing], rows: Sequence[int]) -> list[Clip]:
+def _clips(
+    split: Split, hearings: Sequence[Hearing], rows: Sequence[int] | np.ndarray
+) -> list[Clip]:
     """Recordings to see and to hear; those that cannot be read are left out."""
     # Imported here, so that --help is answered without loading TensorFlow.
     import tensorflow as tf

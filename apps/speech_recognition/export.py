@@ -115,8 +115,10 @@ def calibrate(
         for inputs, targets in validation.epoch()
     ]
     if trained.config.task == "transcription":
-        read = build_transcriber(trained.config, trained.preprocess, trained.labels).decode
-        found = [text for logits, _ in pairs for text in spell(read(logits).labels, trained.labels)]
+        transcriber = build_transcriber(trained.config, trained.preprocess, trained.labels)
+        read = tf.function(transcriber.decode, reduce_retracing=True)
+        labels = [read(logits).labels.numpy() for logits, _ in pairs]
+        found = [text for rows in labels for text in spell(rows, trained.labels)]
         wanted = [text for _, targets in pairs for text in spell(targets, trained.labels)]
         return {}, error_rates(wanted, found)
     logits = np.concatenate([logits for logits, _ in pairs])
@@ -135,12 +137,12 @@ def reference(trained: Trained[Config], inputs: np.ndarray) -> dict[str, np.ndar
         .map(lambda file: prepare_example({"input": file, **example})[0])
         .padded_batch(REFERENCE_BATCH)
     )
-    head = _build_head(trained)
+    head = tf.function(_build_head(trained), reduce_retracing=True, autograph=False)
     parts = [
         head(trained.model.predict_on_batch(batch), batch["length"] > 0)
         for batch in batches.as_numpy_iterator()
     ]
-    names = ("transcript", "confidence") if "transcript" in parts[0] else ("label", "probabilities")
+    names = {"transcript", "confidence", "label", "probabilities"} & parts[0].keys()
     return {name: np.concatenate([part[name] for part in parts]) for name in names}
 
 

@@ -2,13 +2,13 @@
 
 import keras
 import tensorflow as tf
-from shared.layers.resampling import HIGHEST_SAMPLE_RATE, LOWEST_SAMPLE_RATE, resample
-from shared.training.character_ngram_learning import learn_character_ngrams
 
 from apps.speech_recognition.config import Config
 from shared.layers.character_language_model import CharacterLanguageModel
+from shared.layers.resampling import HIGHEST_SAMPLE_RATE, LOWEST_SAMPLE_RATE, resample
 from shared.layers.wav_decoding import decode_wav
 from shared.training.app import Survey
+from shared.training.character_ngram_learning import learn_character_ngrams
 
 TOO_LONG = "too_long: the recording is longer than the model hears"
 BAD_RATE = f"invalid: the sample rate is not from {LOWEST_SAMPLE_RATE} to {HIGHEST_SAMPLE_RATE} Hz"

@@ -86,10 +86,12 @@ class ConvolutionalSubsampling(keras.layers.Layer):
         self, input_shape: tuple[int | None, ...], **_: Any
     ) -> tuple[int | None, ...]:
         batch, frames, features = input_shape
+        assert features, "The number of features must be known."
+        bands = features
         for stride in self.time_strides:
             frames = None if frames is None else -(-frames // stride)
-            features = -(-features // FREQUENCY_STRIDE)
-        return batch, frames, features * self.filters
+            bands = -(-bands // FREQUENCY_STRIDE)
+        return batch, frames, bands * self.filters
 
     def get_config(self) -> dict[str, Any]:
         return {

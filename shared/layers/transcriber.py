@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import numpy as np
 import tensorflow as tf
 
 from shared.layers.character_language_model import CharacterLanguageModel
@@ -96,8 +97,8 @@ class Transcriber:
         return tf.where(exists, tf.cast(steps, tf.float32) * self.seconds_per_step, -1.0)
 
 
-def spell(labels: Sequence[Sequence[int]], alphabet: Sequence[str]) -> list[str]:
-    """Transcripts of rows of labels, padded with -1."""
+def spell(labels: np.ndarray, alphabet: Sequence[str]) -> list[str]:
+    """Transcripts of labels, int `(batch, length)`, padded with -1."""
     return ["".join(alphabet[label] for label in row if label >= 0) for row in labels]
 
 

@@ -130,7 +130,9 @@ def compare(hearing: Hearing) -> Table:
 
 def error_rate_sections(hearings: Sequence[Hearing]) -> list[Section]:
     """Error rates by length and, where they are known, by speaker, and the commonest mistakes."""
-    groups = {_name_length(index): [] for index in range(len(LENGTH_EDGES) - 1)}
+    groups: dict[str, list[Hearing]] = {
+        _name_length(index): [] for index in range(len(LENGTH_EDGES) - 1)
+    }
     for hearing in hearings:
         index = int(np.searchsorted(LENGTH_EDGES, hearing.seconds, side="right")) - 1
         groups[_name_length(index)].append(hearing)
@@ -152,7 +154,7 @@ def _name_length(index: int) -> str:
 
 
 def _group_section(title: str, name: str, groups: Mapping[str, Sequence[Hearing]]) -> Section:
-    rows = [
+    rows: list[tuple[str | int | float, ...]] = [
         (group or "unknown", len(members), *_rates(members).values())
         for group, members in groups.items()
         if members

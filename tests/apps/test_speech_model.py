@@ -6,7 +6,6 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from shared.training.character_ngram_learning import learn_character_ngrams
 
 from apps.speech_recognition.config import QUICK, Config, DecodingConfig, ModelConfig
 from apps.speech_recognition.model import (
@@ -19,6 +18,7 @@ from apps.speech_recognition.preprocess import AudioPreprocess
 from shared.layers.ctc_frames import NEVER, count_frames
 from shared.layers.subsampling import ConvolutionalSubsampling
 from shared.losses import CTCLoss
+from shared.training.character_ngram_learning import learn_character_ngrams
 from shared.training.config import ConfigError, LossConfig, TrainingConfig
 
 ALPHABET = (" ", "a", "b")
