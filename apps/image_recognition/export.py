@@ -6,22 +6,14 @@ import tensorflow as tf
 from apps.image_recognition.config import Config
 from apps.image_recognition.dataset import prepare
 from apps.image_recognition.preprocess import decode
+from shared.export.classes import CLASSES, answer_classes, calibrate_classes
 from shared.export.verification import Expected, Tensor
 from shared.export.warmup import Request
 from shared.layers.image_decoding import decode_image
-from shared.metrics import classification_metrics, fit_temperature
 from shared.training.app import Trained
 from shared.training.batching import Batches
 
-TOP_K = 5
-ANSWER = {
-    "label": Tensor("string"),
-    "score": Tensor("float32"),
-    "labels": Tensor("string", "batch k"),
-    "scores": Tensor("float32", "batch k"),
-    "probabilities": Tensor("float32", "batch classes"),
-    "error": Tensor("string"),
-}
+ANSWER = {**CLASSES, "error": Tensor("string")}
 SIGNATURES = {
     "serving_default": Expected({"image_bytes": Tensor("string")}, ANSWER),
     "pixels": Expected({"image": Tensor("uint8", "batch height width channels")}, ANSWER),
@@ -61,14 +53,7 @@ def calibrate(
     Returns:
         `temperature`, and the validation metrics of the scores that it gives.
     """
-    pairs = [
-        (trained.model.predict_on_batch(images), targets) for images, targets in validation.epoch()
-    ]
-    logits = np.concatenate([logits for logits, _ in pairs])
-    targets = np.concatenate([np.argmax(targets, axis=-1) for _, targets in pairs])
-    temperature = fit_temperature(logits, targets)
-    probabilities = tf.nn.softmax(logits / temperature).numpy()
-    return {"temperature": temperature}, classification_metrics(probabilities, targets)
+    return calibrate_classes(trained, validation)
 
 
 def reference(trained: Trained[Config], inputs: np.ndarray) -> dict[str, np.ndarray]:
@@ -93,16 +78,9 @@ def build_warmup(files: np.ndarray) -> list[Request]:
 
 
 def _answer(trained: Trained[Config], images: tf.Tensor, errors: tf.Tensor) -> dict[str, tf.Tensor]:
-    good = tf.equal(errors, "")
-    logits = trained.model(images, training=False) / trained.calibration["temperature"]
-    probabilities = tf.where(good[:, None], tf.nn.softmax(logits), 0.0)
-    scores, indices = tf.math.top_k(probabilities, k=min(TOP_K, len(trained.labels)))
-    labels = tf.where(good[:, None], tf.gather(tf.constant(trained.labels), indices), "")
+    logits = trained.model(images, training=False)
+    temperature = trained.calibration["temperature"]
     return {
-        "label": labels[:, 0],
-        "score": scores[:, 0],
-        "labels": labels,
-        "scores": scores,
-        "probabilities": probabilities,
+        **answer_classes(logits, trained.labels, temperature, errors == ""),
         "error": errors,
     }

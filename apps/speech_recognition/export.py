@@ -9,14 +9,14 @@ import tensorflow as tf
 from apps.speech_recognition.config import Config
 from apps.speech_recognition.dataset import prepare
 from apps.speech_recognition.model import build_transcriber
+from shared.export.classes import CLASSES, answer_classes, calibrate_classes
 from shared.export.verification import Expected, Tensor
 from shared.export.warmup import Request
 from shared.layers.transcriber import Transcriber, spell
-from shared.metrics import classification_metrics, error_rates, fit_temperature
+from shared.metrics import error_rates
 from shared.training.app import Trained
 from shared.training.batching import Batches
 
-TOP_K = 5
 REFERENCE_BATCH = 32
 WARMUP_RATE = 16000
 TRANSCRIBED = {
@@ -30,15 +30,7 @@ TRANSCRIBED = {
     "seconds": Tensor("float32"),
     "error": Tensor("string"),
 }
-NAMED = {
-    "label": Tensor("string"),
-    "score": Tensor("float32"),
-    "labels": Tensor("string", "batch k"),
-    "scores": Tensor("float32", "batch k"),
-    "probabilities": Tensor("float32", "batch classes"),
-    "seconds": Tensor("float32"),
-    "error": Tensor("string"),
-}
+NAMED = {**CLASSES, "seconds": Tensor("float32"), "error": Tensor("string")}
 BYTES = {"audio_bytes": Tensor("string")}
 WAVEFORM = {
     "waveform": Tensor("float32", "batch samples"),
@@ -110,22 +102,16 @@ def calibrate(
     Returns:
         The temperature, for transcription nothing; and the validation metrics.
     """
-    pairs = [
-        (trained.model.predict_on_batch(inputs), np.asarray(targets))
-        for inputs, targets in validation.epoch()
-    ]
-    if trained.config.task == "transcription":
-        transcriber = build_transcriber(trained.config, trained.preprocess, trained.labels)
-        read = tf.function(transcriber.decode, reduce_retracing=True)
-        labels = [read(logits).labels.numpy() for logits, _ in pairs]
-        found = [text for rows in labels for text in spell(rows, trained.labels)]
-        wanted = [text for _, targets in pairs for text in spell(targets, trained.labels)]
-        return {}, error_rates(wanted, found)
-    logits = np.concatenate([logits for logits, _ in pairs])
-    labels = np.concatenate([np.argmax(targets, axis=-1) for _, targets in pairs])
-    temperature = fit_temperature(logits, labels)
-    probabilities = tf.nn.softmax(logits / temperature).numpy()
-    return {"temperature": temperature}, classification_metrics(probabilities, labels)
+    if trained.config.task == "keywords":
+        return calibrate_classes(trained, validation)
+    transcriber = build_transcriber(trained.config, trained.preprocess, trained.labels)
+    read = tf.function(transcriber.decode, reduce_retracing=True)
+    wanted, found = [], []
+    for inputs, targets in validation.epoch():
+        labels = read(trained.model.predict_on_batch(inputs)).labels
+        found += spell(labels.numpy(), trained.labels)
+        wanted += spell(np.asarray(targets), trained.labels)
+    return {}, error_rates(wanted, found)
 
 
 def reference(trained: Trained[Config], inputs: np.ndarray) -> dict[str, np.ndarray]:
@@ -160,7 +146,8 @@ def build_warmup(files: np.ndarray) -> list[Request]:
 def _build_head(trained: Trained[Config]) -> Head:
     """From logits and whether each row was heard to answers."""
     if trained.config.task == "keywords":
-        return partial(_name, trained)
+        temperature = trained.calibration["temperature"]
+        return lambda logits, heard: answer_classes(logits, trained.labels, temperature, heard)
     transcriber = build_transcriber(trained.config, trained.preprocess, trained.labels)
     return partial(_transcribe, transcriber)
 
@@ -177,18 +164,4 @@ def _transcribe(
         "word_ends": found.ends,
         "word_scores": found.scores,
         "num_words": found.counts,
-    }
-
-
-def _name(trained: Trained[Config], logits: tf.Tensor, heard: tf.Tensor) -> dict[str, tf.Tensor]:
-    probabilities = tf.nn.softmax(logits / trained.calibration["temperature"])
-    probabilities = tf.where(heard[:, None], probabilities, 0.0)
-    scores, indices = tf.math.top_k(probabilities, k=min(TOP_K, len(trained.labels)))
-    labels = tf.where(heard[:, None], tf.gather(tf.constant(trained.labels), indices), "")
-    return {
-        "label": labels[:, 0],
-        "score": scores[:, 0],
-        "labels": labels,
-        "scores": scores,
-        "probabilities": probabilities,
     }
