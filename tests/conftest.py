@@ -258,7 +258,7 @@ def sing(words: Sequence[str], sample_rate: int = 8000, loudness: float = 0.3) -
     return np.concatenate(parts).astype(np.float32)
 
 
-def write_songs(folder: Path, most_words: int, number: int = 60) -> Path:
+def write_songs(folder: Path, most_words: int, number: int = 150) -> Path:
     """Recordings of one to `most_words` words with faint noise, as a manifest of three speakers."""
     import soundfile
 

@@ -173,4 +173,4 @@ def test_a_beam_is_exported_with_its_n_grams(tmp_path: Path) -> None:
 
 def test_evaluation_reads_the_split_that_is_asked_for(speech_run: FinishedRun) -> None:
     sizes = {name: load_split(speech_run.config, name)[1].size for name in ("train", "test", "all")}
-    assert sizes == {"train": 40, "test": 10, "all": 60}
+    assert sizes == {"train": 100, "test": 25, "all": 150}
