@@ -241,36 +241,39 @@ def random_nlp() -> Callable[..., Any]:
     return make
 
 
-TONES = {"low": (300.0, 300.0), "high": (1500.0, 1500.0), "rise": (400.0, 2500.0)}
-"""Frequency of a spoken "word" at its beginning and its end, in Hz."""
-WORD_SECONDS, PAUSE_SECONDS = 0.3, 0.15
+TONES = {"a": 300.0, "b": 900.0, "c": 2500.0}
+"""Frequency of the sound of each letter, in Hz."""
+SUNG_WORDS = ("ab", "bc", "ca")
+LETTER_SECONDS, PAUSE_SECONDS = 0.16, 0.2
+WORD_SECONDS = 2 * LETTER_SECONDS
 
 
 def sing(words: Sequence[str], sample_rate: int = 8000, loudness: float = 0.3) -> np.ndarray:
-    """A waveform of tones for words, with pauses around them; float32 `(samples,)`."""
+    """A waveform of a tone for each letter, with pauses around words; float32 `(samples,)`."""
     pause = np.zeros(round(PAUSE_SECONDS * sample_rate))
-    seconds = np.arange(round(WORD_SECONDS * sample_rate)) / sample_rate
-    parts = [pause]
-    for word in words:
-        first, last = TONES[word]
-        turns = first * seconds + (last - first) * seconds**2 / (2 * WORD_SECONDS)
-        parts += [loudness * np.hanning(len(seconds)) * np.sin(2 * np.pi * turns), pause]
-    return np.concatenate(parts).astype(np.float32)
+    seconds = np.arange(round(LETTER_SECONDS * sample_rate)) / sample_rate
+    envelope = loudness * np.hanning(len(seconds))
+    sounds = {
+        letter: envelope * np.sin(2 * np.pi * frequency * seconds)
+        for letter, frequency in TONES.items()
+    }
+    parts = [[*(sounds[letter] for letter in word), pause] for word in words]
+    return np.concatenate([pause, *sum(parts, [])]).astype(np.float32)
 
 
-def write_songs(folder: Path, most_words: int, number: int = 150) -> Path:
+def write_songs(folder: Path, most_words: int, number: int = 300) -> Path:
     """Recordings of one to `most_words` words with faint noise, as a manifest of three speakers."""
     import soundfile
 
     generator = np.random.default_rng(0)
     rows = ["path,text,speaker,split"]
     for index in range(number):
-        words = generator.choice(list(TONES), generator.integers(1, most_words + 1)).tolist()
+        words = generator.choice(SUNG_WORDS, generator.integers(1, most_words + 1)).tolist()
         samples = sing(words, loudness=float(generator.uniform(0.2, 0.5)))
-        samples += generator.normal(0, 0.002, samples.shape).astype(np.float32)
-        soundfile.write(folder / f"{index}.wav", samples, 8000)
+        noise = generator.normal(0, generator.choice([0, 0.0005, 0.002]), samples.shape)
+        soundfile.write(folder / f"{index}.wav", samples + noise, 8000)
         split = "test" if index % 6 == 0 else "validation" if index % 6 == 1 else "train"
-        rows.append(f"{index}.wav,{' '.join(words)},speaker {index % 3},{split}")
+        rows.append(f"{index}.wav,{' '.join(words)},speaker {index // 6 % 3},{split}")
     manifest = folder / "songs.csv"
     manifest.write_text("\n".join(rows))
     return manifest
@@ -292,7 +295,7 @@ def _finish_speech_run(folder: Path, task: str, most_words: int, **training: Any
         model=ModelConfig(filters=4, units=24, layers=1, dropout=0.0),
         augmentation=AugmentationConfig(**still),
         optimizer=OptimizerConfig(name="adam", learning_rate=0.01, clip_norm=5.0),
-        training=replace(quick.training, epochs=4, batch_size=8, **training),
+        training=replace(quick.training, epochs=4, batch_size=16, **training),
     )
     return finish_run(build_app(), config, folder)
 

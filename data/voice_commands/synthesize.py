@@ -27,27 +27,25 @@ from data.home_assistant import read_home_assistant
 from data.recordings import normalize_transcript
 
 SAMPLE_RATE = 16_000
-CLIPS = {"train": 1400, "validation": 100, "test": 200}
+CLIPS = {"train": 1350, "validation": 100, "test": 200}
 MAX_WORDS = 8
-VOCABULARY = 200
+VOCABULARY = 150
 
-ACCENTS = (
-    "en-us en-gb en-gb-scotland en-us-nyc en-gb-x-rp en-gb-x-gbclan en-029 en-gb-x-gbcwmd"
-).split()
-ACCENTS_OF_A_VARIANT = 2
+ACCENTS = ("en-us", "en-gb", "en-us-nyc", "en-gb-x-rp")
+ACCENTS_OF_A_VARIANT = 3
+# Variants that sound alike, such as Michael, gustave and marcelo, are in one split at most; those
+# that hardly sound like people are in none.
 VARIANTS = {
-    # Variants of one speaker, such as f2 and f5 or Michael and gustave, are in one split only.
     "train": (
-        "f1 f3 Annie belinda shelby anika Andrea m1 m7 m8 grandpa Diogo Hugo Denis victor rob "
-        "robert quincy max Mike iven2 iven4 klatt klatt4 edward benjamin david Jacky sandro pablo "
-        "Storm antonio boris Mario john Nguyen"
+        "f1 f4 aunty linda belinda grandma steph m1 m3 m7 m8 grandpa Diogo Denis victor robert "
+        "quincy max Mike iven4 klatt edward benjamin john Mario Gene"
     ).split(),
-    "validation": "f5 grandma m3 m4 Gene".split(),
-    "test": "f2 f4 steph m2 m5 ed Michael paul".split(),
+    "validation": "Annie Alex m4 paul".split(),
+    "test": "f2 f3 f5 m2 m5 ed Michael sandro".split(),
 }
 
-RATES = (120, 180)
-"""Words per minute."""
+RATES = (110, 160)
+"""Words per minute, as espeak-ng counts them; what it says is a fifth faster."""
 PITCHES = (30, 70)
 """espeak-ng's own scale, from 0 to 99."""
 NOISE_RATIOS = (15.0, 40.0)
@@ -66,7 +64,7 @@ GAP = 0.1
 """Seconds of silence between clips."""
 
 _STEP = SAMPLE_RATE // 100
-_COMPRESSION = 0.977  # About 12 kbit/s.
+_COMPRESSION = 0.98  # About 11 kbit/s.
 _COLUMNS = ("path", "start", "end", "speaker", "text")
 
 

@@ -22,7 +22,7 @@ from apps.speech_recognition.train import build_app
 from data import DataError
 from shared.export.saved_model import load_saved_model
 from shared.training.batching import StreamedBatches, build_batches
-from tests.conftest import FinishedRun, finish_run, sing, write_songs
+from tests.conftest import SUNG_WORDS, FinishedRun, finish_run, sing, write_songs
 
 SMALL = replace(
     QUICK,
@@ -37,7 +37,7 @@ SMALL = replace(
 def word_folders(folder: Path) -> Path:
     """Clips in one folder per word, and noise, as Speech Commands has them."""
     generator = np.random.default_rng(0)
-    for word in ("low", "high", "rise"):
+    for word in SUNG_WORDS:
         (folder / word).mkdir(parents=True)
         for index in range(12):
             samples = sing([word], loudness=float(generator.uniform(0.2, 0.5)))
@@ -51,14 +51,14 @@ def word_folders(folder: Path) -> Path:
 def segments(folder: Path) -> Path:
     """Two long Ogg files, of which a manifest with JSON lines names the parts."""
     rows = []
-    for name, split in (("a", "train"), ("b", "test")):
-        words = ["low", "high", "rise"] * 8
+    for name, split in (("long", "train"), ("other", "test")):
+        words = ["ab", "bc", "ca"] * 8
         soundfile.write(folder / f"{name}.ogg", sing(words), 8000)
         for index, word in enumerate(words):
-            start = 0.45 * index
+            start = 0.52 * index
             rows.append(
                 f'{{"path": "{name}.ogg", "sentence": "{word.title()}!", "start": {start:.2f}, '
-                f'"end": {start + 0.6:.2f}, "split": "{split}"}}'
+                f'"end": {start + 0.72:.2f}, "split": "{split}"}}'
             )
     (folder / "parts.jsonl").write_text("\n".join(rows))
     return folder / "parts.jsonl"
@@ -89,10 +89,10 @@ def test_a_folder_of_words_has_silence_and_unknown(tmp_path: Path) -> None:
         SMALL,
         data=str(word_folders(tmp_path)),
         task="keywords",
-        recording=RecordingConfig(words=("low",), silence_fraction=0.2),
+        recording=RecordingConfig(words=("ab",), silence_fraction=0.2),
     )
     splits = load(config).splits
-    assert splits.labels == ("low", "unknown", "silence")
+    assert splits.labels == ("ab", "unknown", "silence")
     assert (np.bincount(splits.train.labels, minlength=3) > 0).all()
 
 
@@ -115,7 +115,7 @@ def test_everything_wrong_is_listed_at_once(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "silent.wav", np.zeros(8000), 8000)
     soundfile.write(tmp_path / "short.wav", sing([])[:400] + 0.1, 8000)
     (tmp_path / "broken.wav").write_bytes(b"RIFF")
-    rows = ["silent.wav,low,x,train", "short.wav,low high,x,train", "broken.wav,low,x,train"]
+    rows = ["silent.wav,ab,x,train", "short.wav,ab bc,x,train", "broken.wav,ab,x,train"]
     good.write_text("\n".join([good.read_text(), *rows]))
     found = "\n".join(
         f"{p.where}: {p.message}" for p in load(replace(SMALL, data=str(good))).problems
@@ -127,11 +127,11 @@ def test_everything_wrong_is_listed_at_once(tmp_path: Path) -> None:
 def test_characters_that_training_lacks_are_left_out_of_targets(tmp_path: Path) -> None:
     preprocess = AudioPreprocess(8000, 10.0)
     prepare_example = prepare(SMALL, preprocess, ("a", "é"))
-    soundfile.write(tmp_path / "a.wav", sing(["low"]), 8000)
+    soundfile.write(tmp_path / "a.wav", sing(["ab"]), 8000)
     example = {"input": (tmp_path / "a.wav").read_bytes(), "transcripts": "éxa"}
     inputs, target = prepare_example(example)
     assert target.numpy().tolist() == [1, 0]
-    assert int(inputs["length"]) == len(inputs["waveform"]) == len(sing(["low"]))
+    assert int(inputs["length"]) == len(inputs["waveform"]) == len(sing(["ab"]))
 
 
 def test_a_streamed_set_has_the_same_batches(tmp_path: Path) -> None:
@@ -151,7 +151,7 @@ def test_a_streamed_set_has_the_same_batches(tmp_path: Path) -> None:
 def test_augmentation_changes_training_alone(tmp_path: Path) -> None:
     layer = build_augmentation(QUICK, AudioPreprocess(16_000, 10.0), ())
     assert layer is not None
-    samples = sing(["low", "high"], 16_000)
+    samples = sing(["ab", "bc"], 16_000)
     inputs = {"waveform": samples[None], "length": np.array([len(samples)], np.int32)}
     same, targets = layer(inputs, "targets", training=False)
     np.testing.assert_array_equal(same["waveform"], inputs["waveform"])
@@ -173,4 +173,4 @@ def test_a_beam_is_exported_with_its_n_grams(tmp_path: Path) -> None:
 
 def test_evaluation_reads_the_split_that_is_asked_for(speech_run: FinishedRun) -> None:
     sizes = {name: load_split(speech_run.config, name)[1].size for name in ("train", "test", "all")}
-    assert sizes == {"train": 100, "test": 25, "all": 150}
+    assert sizes == {"train": 200, "test": 50, "all": 300}
