@@ -158,6 +158,12 @@ class Config(RunConfig):
 
 
 QUICK = Config(
+    audio=AudioConfig(mel_bins=64),
+    model=ModelConfig(filters=16, units=160, dropout=0.1),
+    # In few epochs, much variety costs more than it gives.
+    augmentation=AugmentationConfig(
+        noise=0.0, babble=0.0, reverberation=0.0, frequency_masks=1, time_masks=1, time_width=10
+    ),
     optimizer=OptimizerConfig(
         name="muon",
         learning_rate=0.01,
@@ -166,10 +172,13 @@ QUICK = Config(
         clip_norm=50.0,
         average_decay=0.99,
     ),
-    training=TrainingConfig(epochs=8, minimum_steps=1000, batch_size=16),
+    training=TrainingConfig(epochs=8, minimum_steps=700, batch_size=16),
 )
 BEST = replace(
     QUICK,
+    audio=AudioConfig(),
+    model=ModelConfig(),
+    augmentation=AugmentationConfig(),
     # Without weight decay, Muon's steps saturate the LSTM in a run as long as this.
     optimizer=replace(QUICK.optimizer, learning_rate=0.008, weight_decay=0.1, average_decay=0.995),
     training=replace(QUICK.training, epochs=20, minimum_steps=2500, cache_gigabytes=4.0),
