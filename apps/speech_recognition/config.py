@@ -164,6 +164,7 @@ QUICK = Config(
     augmentation=AugmentationConfig(
         noise=0.0, babble=0.0, reverberation=0.0, frequency_masks=1, time_masks=1, time_width=10
     ),
+    decoding=DecodingConfig(beam_width=16),
     optimizer=OptimizerConfig(
         name="muon",
         learning_rate=0.01,
@@ -179,6 +180,7 @@ BEST = replace(
     audio=AudioConfig(),
     model=ModelConfig(),
     augmentation=AugmentationConfig(),
+    decoding=DecodingConfig(),
     # Without weight decay, Muon's steps saturate the LSTM in a run as long as this.
     optimizer=replace(QUICK.optimizer, learning_rate=0.008, weight_decay=0.1, average_decay=0.995),
     training=replace(QUICK.training, epochs=20, minimum_steps=2500, cache_gigabytes=4.0),
