@@ -119,8 +119,9 @@ def clip(hearing: Hearing, audio: bytes, values: np.ndarray) -> Clip:
 def compare(hearing: Hearing) -> Table:
     """Sets what was said above what was heard, word by word; differences are marked."""
     pairs = align_words(hearing.reference, hearing.transcript)
-    scores = iter(hearing.words)
-    heard = [f"{p.hypothesis} {next(scores).score:.0%}" if p.hypothesis else "" for p in pairs]
+    # A keyword stands for the whole clip, with one score.
+    scores = iter([word.score for word in hearing.words] or [hearing.confidence])
+    heard = [f"{p.hypothesis} {next(scores):.0%}" if p.hypothesis else "" for p in pairs]
     return Table(
         ("", *(str(number) for number in range(1, len(pairs) + 1))),
         [("said", *(pair.reference for pair in pairs)), ("heard", *heard)],

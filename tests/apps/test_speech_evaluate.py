@@ -51,6 +51,11 @@ def test_words_are_set_above_each_other() -> None:
         assert ((1, column) in table.marked) == (not same)
 
 
+def test_a_keyword_has_the_score_of_its_clip() -> None:
+    keyword = Hearing("id", "yes", "no", [], 0.75, 1.0, "", "")
+    assert compare(keyword).rows == [("said", "yes"), ("heard", "no 75%")]
+
+
 def test_error_rates_by_group() -> None:
     hearings = [
         hearing("a b", "a b", 0.5, "anna"),
