@@ -163,14 +163,11 @@ def _is_short_wave(file: str | Path, content: bytes, window_seconds: float) -> b
 
 def _hear_long(file: str, model: Model, window_seconds: float) -> Prediction:
     """Decodes a recording here, and asks about it window by window."""
-    # Imported here, so that --help is answered at once.
-    import librosa
-
     try:
-        samples, rate = librosa.load(file, sr=None, mono=True)
+        samples, rate = _decode(file)
     except Exception as error:  # Each decoder has its own.
         return Prediction(file, error=f"unreadable: {error or type(error).__name__}")
-    rate, joined = int(rate), Prediction(file)
+    joined = Prediction(file)
     for start, end in find_windows(samples, int(window_seconds * rate)):
         window = samples[start:end]
         outputs = model.predict(
@@ -178,6 +175,22 @@ def _hear_long(file: str, model: Model, window_seconds: float) -> Prediction:
         )
         joined = _join(joined, _answer(file, outputs, 0), start / rate)
     return joined
+
+
+def _decode(file: str) -> tuple[np.ndarray, int]:
+    """Samples of one channel, float32 `(samples,)`, and their rate."""
+    # Imported here, so that --help is answered at once.
+    import soundfile
+
+    try:
+        samples, rate = soundfile.read(file, dtype="float32", always_2d=True)
+        return samples.mean(axis=1), rate
+    except soundfile.LibsndfileError:
+        # It asks ffmpeg, too, and takes a while to import.
+        import librosa
+
+        samples, rate = librosa.load(file, sr=None, mono=True)
+        return samples, int(rate)
 
 
 def find_windows(samples: np.ndarray, longest: int) -> list[tuple[int, int]]:

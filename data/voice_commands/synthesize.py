@@ -2,7 +2,7 @@
 
     python -m data.voice_commands.synthesize --output FOLDER
 
-needs espeak-ng 1.51 or newer on the path and takes two minutes. The same seed gives the same
+needs espeak-ng 1.51 or newer on the path and takes four minutes. The same seed gives the same
 sentences, voices, rooms and noises; other versions of espeak-ng speak a little differently.
 """
 
@@ -45,7 +45,7 @@ VARIANTS = {
 }
 
 RATES = (110, 160)
-"""Words per minute, as espeak-ng counts them; what it says is a fifth faster."""
+"""Words per minute, as espeak-ng counts them; what it says is a quarter faster."""
 PITCHES = (30, 70)
 """espeak-ng's own scale, from 0 to 99."""
 NOISE_RATIOS = (15.0, 40.0)

@@ -73,7 +73,7 @@ def test_sizes(splits):
     assert {split: len(recordings) for split, recordings in splits.items()} == CLIPS
     seconds = [(r.end or 0.0) - r.start for recordings in splits.values() for r in recordings]
     assert 0.7 < min(seconds) and max(seconds) < 4.5
-    assert 55 < sum(seconds) / 60 < 65
+    assert 60 < sum(seconds) / 60 < 70
 
 
 def test_every_recording_belongs_to_the_set(splits):
