@@ -20,6 +20,7 @@ SURE = 0.9
 CUT_SEARCH = 0.3
 """Share of a window, at its end, in which its quietest moment is looked for."""
 CUT_MILLISECONDS = 20
+CUT_PIECES = 11
 _OUTPUTS = ("words", "word_starts", "word_ends", "word_scores")
 # What would move the cursor or colour the terminal.
 _CONTROLS = dict.fromkeys([*range(32), *range(127, 160)], "�")
@@ -209,7 +210,10 @@ def find_windows(samples: np.ndarray, longest: int) -> list[tuple[int, int]]:
         first = start + int(longest * (1 - CUT_SEARCH))
         part = samples[first : start + longest]
         pieces = part[: len(part) // step * step].reshape(-1, step)
-        end = first + int(np.argmin(np.square(pieces).sum(axis=1))) * step + step // 2
+        # The neighbours count, too, so that the cut is in a pause and not right behind a word.
+        energy = np.convolve(np.square(pieces).sum(axis=1), np.ones(CUT_PIECES), "same")
+        end = first + int(np.argmin(energy[: len(pieces)])) * step + step // 2
+        end = max(end, start + 1)
         windows.append((start, end))
         start = end
     return [*windows, (start, len(samples))]
