@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,8 +20,10 @@ SURE = 0.9
 """From this score on, a word stands alone; below it, it is shown in doubt."""
 CUT_SEARCH = 0.3
 """Share of a window, at its end, in which its quietest moment is looked for."""
-CUT_MILLISECONDS = 20
-CUT_PIECES = 11
+PIECES_PER_WINDOW = 1500
+"""A window is cut between two of so many pieces: of 20 ms in a window of 30 seconds."""
+QUIET_PIECES = 11
+"""Pieces that are quiet together where a window is cut, so that the cut is in a pause."""
 _OUTPUTS = ("words", "word_starts", "word_ends", "word_scores")
 # What would move the cursor or colour the terminal.
 _CONTROLS = dict.fromkeys([*range(32), *range(127, 160)], "�")
@@ -116,7 +119,7 @@ def predict(
     """Asks a model about recordings.
 
     Args:
-        files: Paths. WAV files go to the model as they are; others are decoded by librosa. A file
+        files: Paths. WAV files go to the model as they are; others are decoded here. A file
             that is missing or no recording gets an `error` of its own.
         model: `load_saved_model(path)`, or `RestModel(url, "speech_recognition")`.
         options: How to hear long recordings, whether to understand them, what to show.
@@ -205,15 +208,15 @@ def find_windows(samples: np.ndarray, longest: int) -> list[tuple[int, int]]:
         Start and end of each window, one behind the other.
     """
     windows, start = [], 0
-    step = max(longest * CUT_MILLISECONDS // 30_000, 1)
+    step = max(longest // PIECES_PER_WINDOW, 1)
     while len(samples) - start > longest:
         first = start + int(longest * (1 - CUT_SEARCH))
         part = samples[first : start + longest]
         pieces = part[: len(part) // step * step].reshape(-1, step)
-        # The neighbours count, too, so that the cut is in a pause and not right behind a word.
-        energy = np.convolve(np.square(pieces).sum(axis=1), np.ones(CUT_PIECES), "same")
-        end = first + int(np.argmin(energy[: len(pieces)])) * step + step // 2
-        end = max(end, start + 1)
+        width = min(QUIET_PIECES, len(pieces))
+        energy = np.convolve(np.square(pieces).sum(axis=1), np.ones(width), "valid")
+        middle = (2 * int(np.argmin(energy)) + width) * step // 2
+        end = max(first + middle, start + 1)
         windows.append((start, end))
         start = end
     return [*windows, (start, len(samples))]
@@ -254,7 +257,7 @@ def _answer(file: str, outputs: Mapping[str, Any], row: int) -> Prediction:
         transcript=_text(outputs["transcript"][row]),
         confidence=float(outputs["confidence"][row]),
         words=tuple(
-            Word(_text(word), float(start), float(end), float(score))
+            Word(_text(word), round(float(start), 3), round(float(end), 3), float(score))
             for word, start, end, score in zip(*columns, strict=True)
             if word
         ),
@@ -263,6 +266,7 @@ def _answer(file: str, outputs: Mapping[str, Any], row: int) -> Prediction:
     )
 
 
+@cache
 def _open_nlu(place: str) -> Model:
     return RestModel(place, NLU) if "://" in place else open_model(Path(place))
 

@@ -8,7 +8,7 @@ import pytest
 import soundfile
 
 from shared.export.saved_model import SessionModel
-from tests.conftest import PAUSE_SECONDS, SUNG_WORDS, WORD_SECONDS, sing
+from tests.made_up import PAUSE_SECONDS, SUNG_WORDS, WORD_SECONDS, sing
 
 WORDS = ("ca", "ab", "bc")
 

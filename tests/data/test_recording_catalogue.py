@@ -10,10 +10,7 @@ import tensorflow_datasets as tfds
 import data
 from data import RecordingFields, public_recordings, public_sets
 from data.audio import decode_wav, encode_wav
-from data.catalogue import VOICE_COMMANDS
 
-PREPARED = Path(tfds.core.constants.DATA_DIR).expanduser()
-AN4 = Path(__file__).parents[3] / "shared" / "datasets" / "an4"
 RATE = 8000
 Rows = list[dict[str, object]]
 
@@ -280,35 +277,3 @@ def test_unknown_names_list_what_is_accepted(kind):
 def test_names_of_the_other_kind_say_so():
     with pytest.raises(data.DataError, match="spoken_digit: has keywords, not transcripts"):
         data.load("spoken_digit", kind="transcripts")
-
-
-@pytest.mark.skipif(not VOICE_COMMANDS.is_dir(), reason="voice_commands is not made yet")
-def test_voice_commands():
-    splits = data.load("voice_commands", kind="transcripts")
-    parts = (splits.train, splits.validation, splits.test)
-    assert min(part.size for part in parts) > 50
-    speakers = [set(part.annotations["speakers"]) for part in parts]
-    assert not speakers[0] & (speakers[1] | speakers[2])
-    assert set(splits.labels) <= set(" '0123456789abcdefghijklmnopqrstuvwxyz")
-    first = next(splits.test.read().as_numpy_iterator())
-    read, sample_rate = decode_wav(first["input"])
-    assert sample_rate == 16_000
-    assert 0.5 < len(read) / sample_rate < 15
-
-
-@pytest.mark.skipif(not (PREPARED / "spoken_digit").is_dir(), reason="not on this machine")
-def test_spoken_digit():
-    splits = data.load("spoken_digit", kind="keywords")
-    assert splits.labels == tuple("0123456789")
-    assert np.bincount(splits.test.labels).tolist() == [30] * 10
-    assert (splits.train.size, splits.validation.size) == (2430, 270)
-
-
-@pytest.mark.skipif(not AN4.is_dir(), reason="AN4 is not on this machine")
-def test_an4():
-    splits = data.load(str(AN4), kind="transcripts")
-    assert (splits.train.size + splits.validation.size, splits.test.size) == (948, 130)
-    assert splits.labels == tuple(" abcdefghijklmnopqrstuvwxyz")
-    (example,) = splits.test.take(np.array([0])).read().as_numpy_iterator()
-    assert example["transcripts"] == b"enter two nine eight one"
-    assert decode_wav(example["input"])[1] == 16_000
