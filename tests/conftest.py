@@ -16,6 +16,16 @@ from tests.made_up import GRAMMAR, made_up_texts, write_songs
 Respond = Callable[[str, Any], tuple[int, bytes]]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Lets one process run all tests of an app, as they share its small models."""
+    for item in items:
+        app = item.path.stem.split("_")[1] if item.path.parent.name == "apps" else ""
+        uses_image_run = "image_run" in getattr(item, "fixturenames", ())
+        item.add_marker(
+            pytest.mark.xdist_group("image" if uses_image_run else app or item.path.stem)
+        )
+
+
 @dataclass(frozen=True)
 class FinishedRun:
     """One finished run: the app, its configuration, what `run` returned and where it wrote."""

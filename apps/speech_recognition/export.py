@@ -105,7 +105,7 @@ def calibrate(
     if trained.config.task == "keywords":
         return calibrate_classes(trained, validation)
     transcriber = build_transcriber(trained.config, trained.preprocess, trained.labels)
-    read = tf.function(transcriber.decode, reduce_retracing=True)
+    read = tf.function(transcriber.decode, reduce_retracing=True, autograph=False)
     wanted, found = [], []
     for inputs, targets in validation.epoch():
         labels = read(trained.model.predict_on_batch(inputs)).labels

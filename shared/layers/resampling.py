@@ -17,10 +17,15 @@ _CUTOFF = 0.95  # as a share of half the lower rate; the gain falls from 1 to 0 
 _TABLE_STEPS = 256  # table entries per zero crossing; with linear interpolation, errors of -94 dB
 _NODES = 8  # offsets at which the filters of an odd rate are computed; errors of -100 dB
 _LONGEST_PERIOD = 1024  # in samples at either rate
+_SAMPLES = tf.TensorSpec((None, None), tf.float32, name="samples")
+_LENGTHS = tf.TensorSpec((None,), tf.int32, name="lengths")
+_RATES = tf.TensorSpec((None,), tf.int32, name="sample_rates")
+_RATE = tf.TensorSpec((), tf.int32, name="target_rate")
 
 
+@tf.function(input_signature=[_SAMPLES, _LENGTHS, _RATES, _RATE], autograph=False)
 def resample(
-    samples: tf.Tensor, lengths: tf.Tensor, sample_rates: tf.Tensor, target_rate: int
+    samples: tf.Tensor, lengths: tf.Tensor, sample_rates: tf.Tensor, target_rate: tf.Tensor | int
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Brings every row of a batch to one sample rate.
 
@@ -42,17 +47,17 @@ def resample(
     return tf.cond(
         tf.reduce_all(rates == target_rate),
         lambda: (samples, lengths),
-        lambda: _resample_groups(samples, lengths, rates, target_rate),
+        lambda: _resample_groups(samples, lengths, rates, tf.cast(target_rate, tf.int64)),
     )
 
 
 def _resample_groups(
-    samples: tf.Tensor, lengths: tf.Tensor, rates: tf.Tensor, target_rate: int
+    samples: tf.Tensor, lengths: tf.Tensor, rates: tf.Tensor, target_rate: tf.Tensor
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Resamples the rows of each rate together, because they share their filters."""
     is_possible = (rates >= LOWEST_SAMPLE_RATE) & (rates <= HIGHEST_SAMPLE_RATE)
     lengths = tf.cast(tf.where(is_possible, lengths, 0), tf.int64)
-    rates = tf.cast(tf.where(is_possible, rates, target_rate), tf.int64)
+    rates = tf.where(is_possible, tf.cast(rates, tf.int64), target_rate)
     new_lengths = (lengths * target_rate + rates - 1) // rates
     width = tf.reduce_max(new_lengths)
     distinct, groups = tf.unique(rates)
@@ -78,8 +83,8 @@ def _resample_groups(
     return result, tf.cast(new_lengths, tf.int32)
 
 
-def _resample(inputs: tf.Tensor, rate: tf.Tensor, target_rate: int) -> tf.Tensor:
-    """Resamples rows `(batch, samples)` of one rate, an int64 scalar.
+def _resample(inputs: tf.Tensor, rate: tf.Tensor, target_rate: tf.Tensor) -> tf.Tensor:
+    """Resamples rows `(batch, samples)` of one rate to another, int64 scalars.
 
     The inputs are cut into blocks. The outputs that lie in a block, at a distance of `rate /
     target_rate` from each other, are one matrix product of it and its neighbours. If a block has a
@@ -99,12 +104,12 @@ def _resample(inputs: tf.Tensor, rate: tf.Tensor, target_rate: int) -> tf.Tensor
     )[:, : _ceil_divide(samples * target_rate, rate)]
 
 
-def _reach(rate: tf.Tensor, target_rate: int) -> tf.Tensor:
+def _reach(rate: tf.Tensor, target_rate: tf.Tensor) -> tf.Tensor:
     """On how many inputs to each side an output depends."""
     return _ceil_divide(_ZERO_CROSSINGS * tf.maximum(rate, target_rate), target_rate)
 
 
-def _block_length(rate: tf.Tensor, target_rate: int, least: tf.Tensor) -> tf.Tensor:
+def _block_length(rate: tf.Tensor, target_rate: tf.Tensor, least: tf.Tensor) -> tf.Tensor:
     """At least `least` inputs, and as long as a whole number of outputs if that is not too many."""
     periods = tf.range(1, _LONGEST_PERIOD + 1, dtype=tf.int64)
     outputs = periods * target_rate
@@ -114,7 +119,7 @@ def _block_length(rate: tf.Tensor, target_rate: int, least: tf.Tensor) -> tf.Ten
 
 
 def _filter_blocks(
-    blocks: tf.Tensor, rate: tf.Tensor, target_rate: int, nodes: np.ndarray
+    blocks: tf.Tensor, rate: tf.Tensor, target_rate: tf.Tensor, nodes: np.ndarray
 ) -> tf.Tensor:
     """The outputs `(batch, outputs)` that lie in all of `blocks` but the last.
 
@@ -148,11 +153,11 @@ def _filter_blocks(
 
 
 def _filters(
-    table: tf.Tensor, rate: tf.Tensor, target_rate: int, length: tf.Tensor, shift: float
+    table: tf.Tensor, rate: tf.Tensor, target_rate: tf.Tensor, length: tf.Tensor, shift: float
 ) -> tf.Tensor:
     """Weights `(inputs, 2 * outputs)` of a block in its own outputs and in those before it."""
     outputs = _ceil_divide(length * target_rate, rate)
-    step = tf.cast(rate, tf.float64) / target_rate
+    step = tf.cast(rate, tf.float64) / tf.cast(target_rate, tf.float64)
     scale = tf.cast(tf.minimum(1 / step, 1.0), tf.float32)
     places = (tf.range(tf.cast(outputs, tf.float64), dtype=tf.float64) + shift) * step
     whole = tf.floor(places)
@@ -194,5 +199,5 @@ def _lagrange_weights(places: tf.Tensor, nodes: np.ndarray) -> tf.Tensor:
     return tf.matmul(places[:, tf.newaxis] ** exponents, coefficients)
 
 
-def _ceil_divide(dividend: tf.Tensor, divisor: tf.Tensor | int) -> tf.Tensor:
+def _ceil_divide(dividend: tf.Tensor, divisor: tf.Tensor) -> tf.Tensor:
     return -(-dividend // divisor)

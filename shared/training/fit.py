@@ -187,4 +187,5 @@ def _compile_augmentation(
     return tf.function(
         lambda inputs, targets: augmentation(inputs, targets, training=True),
         reduce_retracing=True,
+        autograph=False,
     )

@@ -30,6 +30,7 @@ SMALL = replace(
     QUICK,
     audio=AudioConfig(sample_rate=8000, mel_bins=20),
     model=ModelConfig(filters=2, units=4, layers=1),
+    decoding=DecodingConfig(),
     training=replace(
         QUICK.training, epochs=1, minimum_steps=0, batch_size=8, checkpoint_seconds=1e-3
     ),
