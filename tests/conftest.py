@@ -16,6 +16,7 @@ from tests.made_up import GRAMMAR, made_up_texts, write_songs
 Respond = Callable[[str, Any], tuple[int, bytes]]
 
 
+@pytest.hookimpl(tryfirst=True)  # Before the plugin that reads the groups.
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Lets one process run all tests of an app, as they share its small models."""
     for item in items:

@@ -4,6 +4,7 @@ import base64
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ import apps
 from apps.speech_recognition.predict import PredictOptions, Word, find_windows, predict
 from shared.serving.client import RestModel
 from shared.serving.microphone import MicrophoneError, record
+from shared.serving.predict_main import predict_main
 from shared.serving.subtitles import LONGEST_LINE, to_subrip
 from tests.made_up import PAUSE_SECONDS, SUNG_WORDS, WORD_SECONDS, sing
 
@@ -26,6 +28,19 @@ WORDS = ("ca", "ab", "bc")
 def run_predict(*words: object, python: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, *python, "-m", "apps.speech_recognition.predict", *map(str, words)]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+
+
+@pytest.fixture
+def ask(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """Runs the script in this process, which has TensorFlow already; gives what it prints."""
+
+    def run(*words: object) -> str:
+        monkeypatch.setattr(sys, "argv", ["predict", *map(str, words)])
+        with pytest.raises(SystemExit, match="0"):
+            predict_main("speech_recognition", predict, "", PredictOptions())
+        return capsys.readouterr().out
+
+    return run
 
 
 @pytest.fixture
@@ -69,10 +84,9 @@ def test_files_on_the_command_line(speech_run, song: Path) -> None:
     assert done.returncode == 1
 
 
-def test_json(speech_run, song: Path) -> None:
-    done = run_predict(song, "--json", "--model", speech_run.model)
-    answer = json.loads(done.stdout)
-    assert answer["transcript"] == "ca ab bc" and done.returncode == 0
+def test_json(speech_run, song: Path, ask: Callable[..., str]) -> None:
+    answer = json.loads(ask(song, "--json", "--model", speech_run.model))
+    assert answer["transcript"] == "ca ab bc"
     assert [word["text"] for word in answer["words"]] == list(WORDS)
 
 
@@ -148,9 +162,9 @@ def test_keywords(keyword_model, tmp_path: Path) -> None:
     assert "ca" in str(answer) and "(or" in str(answer)
 
 
-def test_subtitles(speech_run, song: Path) -> None:
-    done = run_predict(song, "--format", "srt", "--model", speech_run.model)
-    number, times, text = done.stdout.splitlines()[:3]
+def test_subtitles(speech_run, song: Path, ask: Callable[..., str]) -> None:
+    shown = ask(song, "--format", "srt", "--model", speech_run.model)
+    number, times, text = shown.splitlines()[:3]
     assert number == "1" and text == "ca ab bc"
     first, last = times.split(" --> ")
     assert "00:00:00,000" <= first < last <= "00:00:02,000"
