@@ -2,10 +2,13 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
 
-.PHONY: demo test bench clean
+.PHONY: demo serve test bench clean
 
 demo: $(VENV)/installed  ## train, export and ask every app on its default data; prints one table
 	$(RUN) -m apps.demo
+
+serve: $(VENV)/installed  ## serve saved_models/ as TensorFlow Serving does, with a page to try it
+	$(RUN) -m shared.serving.server
 
 test: $(VENV)/installed  ## lint, check types, run the tests
 	$(VENV)/bin/ruff check .

@@ -16,6 +16,10 @@ from tests.made_up import GRAMMAR, made_up_texts, write_songs
 Respond = Callable[[str, Any], tuple[int, bytes]]
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--server", help="URL of a server of the toy models that tests/serving asks")
+
+
 @pytest.hookimpl(tryfirst=True)  # Before the plugin that reads the groups.
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Lets one process run all tests of an app, as they share its small models."""

@@ -7,7 +7,7 @@ from typing import Any
 import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
-from shared.export.saved_model import ServedModel, SessionModel
+from shared.serving.client import Model
 
 FILE = Path("assets.extra") / "tf_serving_warmup_requests"
 Request = tuple[str, Mapping[str, Any]]
@@ -30,7 +30,7 @@ def write_warmup(folder: Path, app: str, requests: Sequence[Request]) -> None:
             writer.write(_prediction_log(app, signature, inputs).SerializeToString())
 
 
-def replay_warmup(folder: Path, model: ServedModel | SessionModel) -> int:
+def replay_warmup(folder: Path, model: Model) -> int:
     """Answers every warm-up request of an exported model, as TensorFlow Serving does at load.
 
     Returns:

@@ -1,0 +1,91 @@
+"""Serves `saved_models/` as TensorFlow Serving would, with a page to try it."""
+
+import ipaddress
+import socket
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+import tyro
+
+from shared.environment import quiet_tensorflow
+
+
+@dataclass(frozen=True)
+class ServerOptions:
+    """Flags of the server."""
+
+    models: Path = Path("saved_models")
+    """Folder of the models, which has models.config and batching.config."""
+    host: str = "127.0.0.1"
+    """Address to listen at."""
+    rest_port: int = 8501
+    """Port of REST and of the page (0 = any free one)."""
+    grpc_port: int = 8500
+    """Port of gRPC (0 = any free one)."""
+    allow_public: bool = False
+    """Listen at an address that other machines reach; there is no password and no TLS."""
+    batching: bool = False
+    """Join the requests of many clients, as batching.config says."""
+    cors: bool = False
+    """Let pages of other servers ask this one."""
+    threads: int = 32
+    """Requests that are answered at a time."""
+    queue: int = 100
+    """Requests that may wait; those beyond are refused with status 429."""
+    body_megabytes: float = 64.0
+    """Largest body of a request."""
+    batch_size: int = 1000
+    """Most rows of a request."""
+    timeout_seconds: float = 30.0
+    """Longest time for an answer."""
+    poll_seconds: float = 1.0
+    """How often the folder is looked at for new versions."""
+
+
+def main(options: ServerOptions) -> None:
+    """Serves until it is interrupted, then finishes what it has accepted."""
+    _refuse_public(options)
+    listener = _listen(options)
+    quiet_tensorflow()
+    # Imported here, so that --help is answered at once.
+    from shared.serving.config_files import ConfigFileError
+    from shared.serving.local_server import serve
+
+    try:
+        serve(options, listener)
+    except (ConfigFileError, OSError) as error:
+        _refuse(str(error))
+
+
+def _refuse_public(options: ServerOptions) -> None:
+    try:
+        is_loopback = ipaddress.ip_address(options.host).is_loopback
+    except ValueError:
+        is_loopback = options.host == "localhost"
+    if not is_loopback and not options.allow_public:
+        _refuse(
+            f"--host {options.host} is reached by other machines, and the server knows neither "
+            "passwords nor TLS. Put a proxy that does in front, or pass --allow-public."
+        )
+
+
+def _listen(options: ServerOptions) -> socket.socket:
+    family = socket.AF_INET6 if ":" in options.host else socket.AF_INET
+    try:
+        return socket.create_server((options.host, options.rest_port), family=family)
+    except OSError as error:
+        _refuse(
+            f"cannot listen at {options.host}, port {options.rest_port}: {error.strerror}. Is "
+            "another server running? --rest-port takes another port."
+        )
+
+
+def _refuse(message: str) -> NoReturn:
+    print(f"error: {message}", file=sys.stderr)
+    raise SystemExit(2)
+
+
+if __name__ == "__main__":
+    main(tyro.cli(ServerOptions, description=__doc__))
