@@ -9,7 +9,7 @@ from itertools import combinations
 import numpy as np
 import tensorflow as tf
 
-from data.splits import DataError, Problem, Split, Splits
+from data.splits import DataError, Problem, Split, Splits, concatenate
 
 __all__ = ["Problem", "Survey", "survey"]
 
@@ -105,8 +105,18 @@ def scan_all(
     Returns:
         The readable examples; and what was found in each split, by name.
     """
+    parts = by_name(splits)
+    # In one pass: making a pipeline may take longer than reading a small set.
+    columns = _inspect_all(concatenate(list(parts.values())), inspect)
+    ends = np.cumsum([part.size for part in parts.values()])
     scans = {
-        name: _scan(name, split, inspect, max_unreadable) for name, split in by_name(splits).items()
+        name: _scan(
+            name,
+            part,
+            {key: values[end - part.size : end] for key, values in columns.items()},
+            max_unreadable,
+        )
+        for (name, part), end in zip(parts.items(), ends, strict=True)
     }
     train, validation, test = (scan.split for scan in scans.values())
     return replace(splits, train=train, validation=validation, test=test), scans
@@ -131,7 +141,7 @@ def check_readable(split: Split, inspect: Inspect) -> tuple[Split, list[Problem]
 
 def scan_readable(split: Split, inspect: Inspect) -> Scan:
     """What was found in examples that are not divided into splits; else as `check_readable`."""
-    scan = _scan("data", split, inspect, max_unreadable=1.0)
+    scan = _scan("data", split, _inspect_all(split, inspect), max_unreadable=1.0)
     errors = [problem for problem in scan.problems if problem.severity == "error"]
     if errors:
         raise DataError(errors)
@@ -143,8 +153,7 @@ def by_name(splits: Splits) -> dict[str, Split]:
     return {"train": splits.train, "validation": splits.validation, "test": splits.test}
 
 
-def _scan(name: str, split: Split, inspect: Inspect, max_unreadable: float) -> Scan:
-    columns = _inspect_all(split, inspect)
+def _scan(name: str, split: Split, columns: dict[str, np.ndarray], max_unreadable: float) -> Scan:
     errors = columns.pop("error")
     readable = errors == b""
     problems = [

@@ -22,9 +22,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(tryfirst=True)  # Before the plugin that reads the groups.
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Lets one process run all tests of an app, as they share its small models."""
+    """Lets one process run what shares small models: all tests of an app, and of the servers."""
     for item in items:
-        app = item.path.stem.split("_")[1] if item.path.parent.name == "apps" else ""
+        package = item.path.parent.name
+        app = item.path.stem.split("_")[1] if package == "apps" else ""
+        app = "serving" if package == "serving" else app
         uses_image_run = "image_run" in getattr(item, "fixturenames", ())
         item.add_marker(
             pytest.mark.xdist_group("image" if uses_image_run else app or item.path.stem)

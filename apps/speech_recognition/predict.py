@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from rich.text import Text
 
-from shared.serving.client import Model, RestModel
+from shared.serving.client import Model, connect
 from shared.serving.microphone import record
 from shared.serving.predict_main import open_model, predict_main, read_files
 from shared.serving.subtitles import Word, to_subrip
@@ -268,7 +268,7 @@ def _answer(file: str, outputs: Mapping[str, Any], row: int) -> Prediction:
 
 @cache
 def _open_nlu(place: str) -> Model:
-    return RestModel(place, NLU) if "://" in place else open_model(Path(place))
+    return connect(place, NLU) if "://" in place else open_model(Path(place))
 
 
 def _understand(predictions: Sequence[Prediction], nlu: Model) -> list[Prediction]:

@@ -1,13 +1,20 @@
-"""Asking a model: loaded here, or behind TensorFlow Serving's REST interface."""
+"""Asking a model: loaded here, or behind TensorFlow Serving's interfaces."""
 
 import base64
 import http.client
 import json
+import random
+import time
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
+GRPC = "grpc://"
+AVAILABLE = "AVAILABLE"
+BUSY_STATUS = (429, 503)
+FIRST_PAUSE = 0.1
+"""Seconds before a busy server is asked again."""
 Value = bytes | str | int | float | list[Any]
 
 
@@ -23,6 +30,14 @@ class Model(Protocol):
         ...
 
 
+class RemoteModel(Model, Protocol):
+    """A model on a server."""
+
+    def wait_ready(self, seconds: float = 60.0) -> None:
+        """Waits until a version of the model is loaded, or raises `ServerError`."""
+        ...
+
+
 class RestModel:
     """A model behind the REST interface of TensorFlow Serving.
 
@@ -30,11 +45,16 @@ class RestModel:
         url: Such as `http://localhost:8501`.
         name: The model's name on the server.
         timeout_seconds: Longest wait for one answer.
+        retries: How often a server that has too much to do, or is loading the model, is asked
+            again, each time after twice the pause.
     """
 
-    def __init__(self, url: str, name: str, timeout_seconds: float = 60.0) -> None:
-        self.url = f"{url.rstrip('/')}/v1/models/{name}:predict"
+    def __init__(
+        self, url: str, name: str, timeout_seconds: float = 60.0, retries: int = 3
+    ) -> None:
+        self.url = f"{url.rstrip('/')}/v1/models/{name}"
         self.timeout_seconds = timeout_seconds
+        self.retries = retries
 
     def predict(self, signature: str = "serving_default", **inputs: Any) -> dict[str, list[Any]]:
         """Answers one batch, in the columnar form of the protocol.
@@ -53,7 +73,7 @@ class RestModel:
             "signature_name": signature,
             "inputs": {name: [_encode(value) for value in rows] for name, rows in inputs.items()},
         }
-        answer = self._post(json.dumps(body).encode())
+        answer = self._send(f"{self.url}:predict", json.dumps(body).encode(), self.retries)
         if not isinstance(answer, dict) or "outputs" not in answer:
             raise ServerError(
                 f"{self.url} gave no answer of a model but {str(answer)[:200]!r}. Expected an "
@@ -61,18 +81,75 @@ class RestModel:
             )
         return answer["outputs"]
 
-    def _post(self, body: bytes) -> Any:
-        headers = {"Content-Type": "application/json"}
+    def wait_ready(self, seconds: float = 60.0) -> None:
+        """Waits until the server is there and a version of the model is loaded.
+
+        Raises:
+            ServerError: That did not happen in time; holds what the server said last.
+        """
+        wait_until_ready(self._is_ready, seconds)
+
+    def _is_ready(self) -> bool:
+        answer = self._send(self.url, None, 0)
+        found = answer.get("model_version_status", []) if isinstance(answer, dict) else []
+        return any(version.get("state") == AVAILABLE for version in found)
+
+    def _send(self, url: str, body: bytes | None, retries: int) -> Any:
+        request = urllib.request.Request(url, body, {"Content-Type": "application/json"})
+        for attempt in range(retries + 1):
+            try:
+                with urllib.request.urlopen(request, timeout=self.timeout_seconds) as response:
+                    return json.load(response)
+            except urllib.error.HTTPError as error:
+                if error.code not in BUSY_STATUS or attempt == retries:
+                    raise ServerError(f"{url}: status {error.code}: {_message(error)}") from error
+                error.close()
+                time.sleep(pause_seconds(attempt))
+            except (OSError, ValueError, http.client.HTTPException) as error:
+                raise ServerError(
+                    f"{url} gave no answer ({error}). Is the server running and the model loaded?"
+                ) from error
+
+
+def connect(url: str, name: str, timeout_seconds: float = 60.0, retries: int = 3) -> RemoteModel:
+    """A model behind a server.
+
+    Args:
+        url: `http://HOST:PORT`, of REST, or `grpc://HOST:PORT`.
+        name: The model's name on the server.
+        timeout_seconds: Longest wait for one answer.
+        retries: How often a server that has too much to do, or is loading the model, is asked
+            again, each time after twice the pause.
+    """
+    if not url.startswith(GRPC):
+        return RestModel(url, name, timeout_seconds, retries)
+    # Imported here, so that REST needs no TensorFlow.
+    from shared.serving.grpc_client import GrpcModel
+
+    return GrpcModel(url.removeprefix(GRPC).rstrip("/"), name, timeout_seconds, retries)
+
+
+def pause_seconds(attempt: int) -> float:
+    """How long to wait before asking again, a little at random so that clients do not meet."""
+    return FIRST_PAUSE * 2**attempt * random.uniform(0.5, 1.5)
+
+
+def wait_until_ready(is_ready: Callable[[], bool], seconds: float) -> None:
+    """Asks again and again whether a model is loaded.
+
+    Raises:
+        ServerError: It was not in time.
+    """
+    deadline = time.monotonic() + seconds
+    said = "no version of the model is loaded"
+    while time.monotonic() < deadline:
         try:
-            request = urllib.request.Request(self.url, body, headers)
-            with urllib.request.urlopen(request, timeout=self.timeout_seconds) as response:
-                return json.load(response)
-        except urllib.error.HTTPError as error:
-            raise ServerError(f"{self.url}: status {error.code}: {_message(error)}") from error
-        except (OSError, ValueError, http.client.HTTPException) as error:
-            raise ServerError(
-                f"{self.url} gave no answer ({error}). Is the server running and the model loaded?"
-            ) from error
+            if is_ready():
+                return
+        except ServerError as error:
+            said = str(error)
+        time.sleep(FIRST_PAUSE)
+    raise ServerError(f"not ready after {seconds:g} seconds: {said}")
 
 
 def _encode(value: Value) -> Any:

@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.text import Text
 
 from shared.environment import quiet_tensorflow
-from shared.serving.client import Model, RestModel, ServerError
+from shared.serving.client import Model, ServerError, connect
 from shared.serving.microphone import MicrophoneError
 
 BATCH = 32
@@ -39,7 +39,7 @@ class PredictArguments:
     model: Path
     """An exported model: a version's folder, or the folder of its versions."""
     server: str | None = None
-    """Ask the server at this URL instead, such as http://localhost:8501."""
+    """Ask the server at this URL instead, such as http://localhost:8501 or grpc://localhost:8500."""
     json: bool = False
     """Print one JSON object per input instead of text."""
     interactive: bool = False
@@ -66,7 +66,7 @@ def predict_main(app: str, predict: Predict, description: str | None, options: A
     try:
         inputs = _inputs(arguments, *chosen)
         server = arguments.server
-        model = RestModel(server, app) if server else open_model(arguments.model)
+        model = connect(server, app) if server else open_model(arguments.model)
         while batch := list(islice(inputs, 1 if arguments.interactive else BATCH)):
             for prediction in predict(batch, model, *chosen):
                 failed |= bool(prediction.error)

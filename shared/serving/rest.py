@@ -9,6 +9,7 @@ import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import unquote
 
@@ -90,16 +91,17 @@ class RestService:
                 is_malformed = path.lower().startswith("/v1/")
                 code = StatusCode.INVALID_ARGUMENT if is_malformed else StatusCode.NOT_FOUND
                 raise ServingError(code, f"Malformed request: {request.method} {path}")
-            code = StatusCode.OK
+            code, status = StatusCode.OK, HTTP_STATUS[StatusCode.OK]
         except ServingError as error:
-            code, answer = error.code, json.dumps({"error": error.message}).encode()
+            code, status, answer = error.code, error.http_status, _write_error(error.message)
         except Exception as error:  # One request's trouble is not that of the others.
             _LOGGER.exception("%s %s", request.method, path)
-            code, answer = StatusCode.INTERNAL, json.dumps({"error": str(error)}).encode()
+            code, status = StatusCode.INTERNAL, HTTP_STATUS[StatusCode.INTERNAL]
+            answer = _write_error(f"The server failed: {error}")
         known = spec.name if spec.name in self._models.names() else ""
         seconds = time.perf_counter() - start
         self._metrics.count(known, method.title(), "REST", code.name, seconds)
-        return Response(answer, HTTP_STATUS[code], media_type=JSON)
+        return Response(answer, status, media_type=JSON)
 
     async def _read_body(self, request: Request) -> bytes:
         chunks, size, limit = [], 0, self._limits.body_bytes
@@ -110,6 +112,7 @@ class RestService:
                 raise ServingError(
                     StatusCode.RESOURCE_EXHAUSTED,
                     f"The body is larger than {limit} bytes; split the batch into several requests",
+                    HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
                 )
             chunks.append(chunk)
         return b"".join(chunks)
@@ -224,6 +227,10 @@ def _parse(content: bytes) -> Body:
     if not isinstance(body, dict):
         raise _malformed(f"expected an object, got {type(body).__name__}")
     return body
+
+
+def _write_error(message: str) -> bytes:
+    return json.dumps({"error": message}).encode()
 
 
 def _malformed(what: str) -> ServingError:

@@ -35,12 +35,14 @@ class ServingError(Exception):
     Args:
         code: What kind of error it is.
         message: What a client is told.
+        http_status: Where HTTP has a better one than `HTTP_STATUS[code]`.
     """
 
-    def __init__(self, code: StatusCode, message: str) -> None:
+    def __init__(self, code: StatusCode, message: str, http_status: int | None = None) -> None:
         super().__init__(message)
         self.code = code
         self.message = message
+        self.http_status = http_status or HTTP_STATUS[code]
 
 
 def code_of(number: int) -> StatusCode:

@@ -19,6 +19,7 @@ import pytest
 from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_pb2_grpc
 
 import shared
+from tests.serving.toy_apps import write_toy_apps
 from tests.serving.toy_models import write_toy_models
 
 ROOT = Path(shared.__file__ or "").parents[1]
@@ -103,6 +104,13 @@ def server(request: pytest.FixtureRequest) -> Iterator[Server]:
         yield Server(url.rstrip("/"), f"{urlsplit(url).hostname}:{GRPC_PORT}")
         return
     with start_server(request.getfixturevalue("toy_models")) as own:
+        yield own
+
+
+@pytest.fixture(scope="session")
+def apps_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """Our server with models that have the signatures of the apps."""
+    with start_server(write_toy_apps(tmp_path_factory.mktemp("apps"))) as own:
         yield own
 
 

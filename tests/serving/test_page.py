@@ -3,7 +3,6 @@
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.request import urlopen
 
 import pytest
 import soundfile
@@ -36,12 +35,6 @@ pytestmark = pytest.mark.skipif(
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with start_server(write_toy_apps(tmp_path_factory.mktemp("models"))) as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
     options = webdriver.ChromeOptions()
     options.binary_location = CHROMIUM or ""
@@ -54,9 +47,9 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chro
 
 
 @pytest.fixture
-def page(site: Server, browser: webdriver.Chrome) -> Iterator[webdriver.Chrome]:
+def page(apps_server: Server, browser: webdriver.Chrome) -> Iterator[webdriver.Chrome]:
     browser.set_window_size(1280, 1000)
-    browser.get(site.url)
+    browser.get(apps_server.url)
     wait(browser, lambda: "version 1" in text(browser, "#request .version"))
     yield browser
     # Whatever was refused by the browser, the content security policy above all, is there.
@@ -191,15 +184,7 @@ def test_a_model_that_is_not_there_is_told_in_words(browser, tmp_path: Path) -> 
     browser.get_log("browser")
 
 
-def test_a_server_that_is_gone_is_told_in_words(browser, site: Server) -> None:
-    browser.get(f"{site.url}/?server=http://127.0.0.1:9")
+def test_a_server_that_is_gone_is_told_in_words(browser, apps_server: Server) -> None:
+    browser.get(f"{apps_server.url}/?server=http://127.0.0.1:9")
     wait(browser, lambda: "does not answer. Is it running?" in text(browser, "#review .version"))
     browser.get_log("browser")
-
-
-def test_files_come_with_headers_and_folders_do_not_come_at_all(site: Server) -> None:
-    with urlopen(site.url) as reply:
-        assert "default-src 'self'" in reply.headers["Content-Security-Policy"]
-        assert reply.headers["X-Content-Type-Options"] == "nosniff"
-    for path in ("/static/", "/page.py", "/../server.py", "/%2e%2e/server.py", "/models.config"):
-        assert site.ask(path).status == 404

@@ -44,6 +44,14 @@ class Scale(tf.Module):
     def total(self, x: tf.Tensor) -> dict[str, tf.Tensor]:
         return {"rows": tf.reduce_sum(x, axis=1), "all": tf.reduce_sum(x)}
 
+    @tf.function(input_signature=[tf.TensorSpec((None, 3), tf.float32, name="x")])
+    def slow(self, x: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Takes about half a second on one core."""
+        product = tf.eye(500)
+        for _ in tf.range(60):
+            product = tf.matmul(product, tf.eye(500))
+        return {"y": x * product[0, 0]}
+
 
 class Join(tf.Module):
     """Text, bytes, numbers and truth values in and out."""
@@ -96,7 +104,7 @@ def write_scale(folder: Path, version: int) -> None:
     """Writes a version of `scale`, which multiplies by its own number, as `train` publishes."""
     model = Scale(float(version))
     staged = folder / "scale" / f".staging-{version}"
-    signatures = {"serving_default": model.scale, "total": model.total}
+    signatures = {"serving_default": model.scale, "total": model.total, "slow": model.slow}
     tf.saved_model.save(model, str(staged), signatures)
     write_warmup(staged, "scale", [("serving_default", {"x": np.ones((1, 3), np.float32)})])
     staged.rename(folder / "scale" / str(version))

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from apps.image_recognition.config import QUICK, AugmentationConfig, ModelConfig
 from apps.image_recognition.train import build_app
@@ -23,20 +24,43 @@ from shared.training.run_folder import open_run_folder, write_json
 
 CONFIG = replace(
     QUICK,
+    data="",  # `photos`
     model=ModelConfig(widths=(8,), blocks=(1,), dropout=0.2),
     augmentation=AugmentationConfig(mixup=0.2),
     optimizer=replace(QUICK.optimizer, average_decay=0.9),
     training=replace(
-        QUICK.training, epochs=4, minimum_steps=0, patience=3, checkpoint_seconds=1e-3, xla=False
+        QUICK.training,
+        epochs=4,
+        minimum_steps=0,
+        batch_size=16,
+        patience=3,
+        checkpoint_seconds=1e-3,
+        xla=False,
     ),
 )
+SEED = 0
 
 
-def run(folder: Path, seed: int = 0, resume: bool = False) -> Progress:
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Dark, grey and bright pictures, of which six batches train."""
+    folder = tmp_path_factory.mktemp("photos")
+    generator = np.random.default_rng(SEED)
+    for label, brightness in (("dark", 60), ("grey", 128), ("bright", 200)):
+        (folder / label).mkdir()
+        for number in range(40):
+            pixels = generator.normal(brightness, 40, (8, 8)).clip(0, 255).astype(np.uint8)
+            Image.fromarray(pixels).save(folder / label / f"{number}.png")
+    return folder
+
+
+def run(photos: Path, folder: Path, seed: int = SEED, resume: bool = False) -> Progress:
     """Trains as the train script does, without the export."""
     app = build_app()
     options = RunOptions(run=folder, resume=resume)
-    opened, config = open_run_folder(app.name, replace(CONFIG, seed=seed), options)
+    opened, config = open_run_folder(
+        app.name, replace(CONFIG, data=str(photos), seed=seed), options
+    )
     prepare_process(config)
     return train(app, config, app.load(config), opened)[1]
 
@@ -75,21 +99,21 @@ def assert_equal_runs(found: Path, expected: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def uninterrupted(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("runs") / "uninterrupted"
-    assert run(folder).epoch == 4
+    assert run(photos, folder).epoch == 4
     return folder
 
 
 def test_a_killed_run_ends_as_one_that_was_left_alone(
-    uninterrupted: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    photos: Path, uninterrupted: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = tmp_path / "killed"
     start_and_kill(folder, uninterrupted / "config.json", "000001-*5.npz")
     newest = sorted((folder / "checkpoints").glob("*.npz"))[-1]
     newest.write_bytes(newest.read_bytes()[:1000])
     capsys.readouterr()
-    run(folder, resume=True)
+    run(photos, folder, resume=True)
     messages = capsys.readouterr().err.replace("\n", " ")
     assert "falling back to the one before" in messages
     assert "going on at epoch 2" in messages
@@ -97,18 +121,20 @@ def test_a_killed_run_ends_as_one_that_was_left_alone(
 
 
 def test_two_runs_with_one_seed_are_equal_and_another_seed_is_not(
-    uninterrupted: Path, tmp_path: Path
+    photos: Path, uninterrupted: Path, tmp_path: Path
 ) -> None:
-    run(tmp_path / "again")
+    run(photos, tmp_path / "again")
     assert_equal_runs(tmp_path / "again", uninterrupted)
-    run(tmp_path / "other", seed=1)
+    run(photos, tmp_path / "other", seed=1)
     other = last_checkpoint(tmp_path / "other")["model/0"]
     assert np.any(other != last_checkpoint(uninterrupted)["model/0"])
 
 
-def test_resuming_a_run_whose_training_is_complete_trains_no_further(uninterrupted: Path) -> None:
+def test_resuming_a_run_whose_training_is_complete_trains_no_further(
+    photos: Path, uninterrupted: Path
+) -> None:
     before = last_checkpoint(uninterrupted)
-    assert run(uninterrupted, resume=True).epoch == 4
+    assert run(photos, uninterrupted, resume=True).epoch == 4
     np.testing.assert_array_equal(
         last_checkpoint(uninterrupted)["optimizer/0"], before["optimizer/0"]
     )

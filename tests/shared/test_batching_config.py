@@ -1,0 +1,61 @@
+"""Batching by TensorFlow's scheduler, as `batching.config` sets it."""
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from shared.serving.batching import Batching, read_batching
+from shared.serving.config_files import ConfigFileError
+
+
+class Doubling(tf.Module):
+    """Counts how often it is called."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls = tf.Variable(0)
+
+    @tf.function(input_signature=[tf.TensorSpec((None, 2), tf.float32, name="x")])
+    def double(self, x: tf.Tensor) -> dict[str, tf.Tensor]:
+        self.calls.assign_add(1)
+        return {"y": 2 * x, "name": tf.strings.as_string(x[:, 0])}
+
+
+def test_requests_are_joined_and_parted(tmp_path: Path) -> None:
+    model = Doubling()
+    batching = Batching(max_batch_size=8, timeout_micros=50_000, threads=1)
+    joined = batching.wrap(model.double.get_concrete_function())
+
+    def ask(number: int) -> bool:
+        rows = np.full((1 + number % 2, 2), number, np.float32)
+        answer = joined(x=tf.constant(rows))
+        names = tf.strings.as_string(rows[:, 0]).numpy().tolist()
+        return (answer["y"].numpy() == 2 * rows).all() and answer["name"].numpy().tolist() == names
+
+    with ThreadPoolExecutor(16) as threads:
+        assert all(threads.map(ask, range(64)))
+    assert 64 * 1.5 / 8 <= model.calls.numpy() < 40
+
+
+def test_a_request_larger_than_a_batch_is_refused() -> None:
+    joined = Batching(max_batch_size=4, threads=1).wrap(Doubling().double.get_concrete_function())
+    with pytest.raises(tf.errors.InvalidArgumentError):
+        joined(x=tf.zeros((5, 2)))
+
+
+def test_the_file_of_tensorflow_serving(tmp_path: Path) -> None:
+    file = tmp_path / "batching.config"
+    file.write_text(
+        "max_batch_size { value: 8 } batch_timeout_micros { value: 5 } "
+        "num_batch_threads { value: 3 } max_enqueued_batches { value: 7 } "
+        "allowed_batch_sizes: 2 allowed_batch_sizes: 8"
+    )
+    assert read_batching(file) == Batching(8, 5, 3, 7, (2, 8))
+    file.write_text("max_batch_size { value: 8 }")
+    assert read_batching(file) == Batching(max_batch_size=8)
+    file.write_text("largest: 8")
+    with pytest.raises(ConfigFileError, match=r"batching\.config: 1:1 .*largest"):
+        read_batching(file)
