@@ -205,6 +205,8 @@ def test_samples_that_are_no_numbers_are_refused(value, dtype, bits):
         (b"<!DOCTYPE html>", "unsupported: .* HTML"),
         (base64.b64encode(GOOD), "unsupported: .* base64"),
     ],
+    # Ogg files have a random number in them, and every process must find the same names.
+    ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_errors_say_what_is_wrong(audio_bytes, error):
     rows, errors, _ = decode(GOOD, audio_bytes)

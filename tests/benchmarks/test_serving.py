@@ -1,0 +1,201 @@
+"""The local server under load, beside a direct call of the SavedModel; `make bench` measures anew.
+
+The models are those of `make demo`; the requests are their own warm-up requests, of one row each.
+"""
+
+import base64
+import http.client
+import json
+import os
+import statistics
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import grpc
+import numpy as np
+import pytest
+import tensorflow as tf
+from tensorflow_serving.apis import (
+    predict_pb2,
+    prediction_log_pb2,
+    prediction_service_pb2_grpc,
+)
+
+from apps import APPS
+from shared.export.saved_model import ServedModel, load_saved_model
+from shared.export.warmup import FILE
+from shared.files import write_atomically
+from tests.benchmarks.records import ROOT, hardware, origin
+from tests.serving.conftest import Server, start_server
+
+MODELS = ROOT / "saved_models"
+RECORD = Path(__file__).parent / "records" / "serving.json"
+REPETITIONS, CLIENTS, LOAD_SECONDS = 200, 32, 10.0
+MOST_OVERHEAD = 2.0
+"""Milliseconds, at the median, of one request over the direct call."""
+
+Rows = dict[str, list[bytes]]
+Ask = Callable[[Rows], Mapping[str, Any]]
+
+
+@pytest.mark.benchmark
+def test_the_server_under_load() -> None:
+    missing = [app for app in APPS if not (MODELS / app / "1").exists()]
+    assert not missing, f"no model of {', '.join(missing)}: run `make demo` first"
+    direct = {app: load_saved_model(MODELS / app) for app in APPS}
+    results = []
+    for batching in (False, True):
+        flags = ("--batching",) if batching else ()
+        with start_server(MODELS, *flags) as server:
+            for app in APPS:
+                for interface, connect in INTERFACES.items():
+                    alone = _alone(app, direct[app], lambda: connect(server, app))
+                    load = _under_load(app, direct[app], lambda: connect(server, app))
+                    row = {"app": app, "interface": interface, "batching": batching}
+                    results.append({**row, "one_client": alone, f"clients_{CLIENTS}": load})
+                    print(json.dumps(results[-1]))
+    values = {
+        "command": "python -m pytest -m benchmark tests/benchmarks/test_serving.py",
+        "unit": "milliseconds; requests of one row; overhead is the median of a request less that "
+        "of a direct call, asked in turn",
+        "to_reach": {"one_client overhead without batching": MOST_OVERHEAD, "errors, wrong": 0},
+        "results": results,
+        "hardware": hardware(),
+        **origin(),
+        "load_average": os.getloadavg()[0],
+        "date": time.strftime("%Y-%m-%d"),
+    }
+    RECORD.parent.mkdir(exist_ok=True)
+    write_atomically(RECORD, json.dumps(values, indent=1) + "\n")
+    for row in results:
+        load = row[f"clients_{CLIENTS}"]
+        assert load["errors"] == load["wrong"] == 0, row
+        assert row["batching"] or row["one_client"]["overhead"] <= MOST_OVERHEAD, row
+
+
+@contextmanager
+def ask_rest(server: Server, app: str) -> Iterator[Ask]:
+    connection = http.client.HTTPConnection(urlsplit(server.url).netloc, timeout=60)
+
+    def ask(rows: Rows) -> Mapping[str, Any]:
+        inputs = {
+            name: [{"b64": base64.b64encode(value).decode()} for value in values]
+            for name, values in rows.items()
+        }
+        connection.request("POST", f"/v1/models/{app}:predict", json.dumps({"inputs": inputs}))
+        reply = connection.getresponse()
+        return json.loads(reply.read())["outputs"]
+
+    yield ask
+    connection.close()
+
+
+@contextmanager
+def ask_grpc(server: Server, app: str) -> Iterator[Ask]:
+    with server.channel() as channel:
+        stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
+
+        def ask(rows: Rows) -> Mapping[str, Any]:
+            request = predict_pb2.PredictRequest()
+            request.model_spec.name = app
+            for name, values in rows.items():
+                request.inputs[name].CopyFrom(tf.make_tensor_proto(values))
+            outputs = stub.Predict(request, timeout=60).outputs
+            return {name: tf.make_ndarray(value) for name, value in outputs.items()}
+
+        yield ask
+
+
+INTERFACES = {"REST": ask_rest, "gRPC": ask_grpc}
+
+
+def _requests(app: str) -> list[Rows]:
+    """The rows of the warm-up requests of the default signature."""
+    file = str(MODELS / app / "1" / FILE)
+    rows: list[Rows] = []
+    for record in tf.data.TFRecordDataset(file).as_numpy_iterator():
+        request = prediction_log_pb2.PredictionLog.FromString(record).predict_log.request
+        if request.model_spec.signature_name != "serving_default":
+            continue
+        [(name, tensor)] = request.inputs.items()
+        rows += [{name: [value]} for value in tf.make_ndarray(tensor).tolist()]
+    return rows
+
+
+def _alone(app: str, model: ServedModel, connect: Callable[[], Any]) -> dict[str, Any]:
+    """One client and the direct call, in turn, so that a busy machine hits both alike."""
+    requests = _requests(app)
+    times: dict[str, list[float]] = {"request": [], "direct": []}
+    with connect() as ask:
+        for number in range(REPETITIONS + 20):
+            rows = requests[number % len(requests)]
+            for name, call in (("request", ask), ("direct", lambda rows: model.predict(**rows))):
+                start = time.perf_counter()
+                call(rows)
+                times[name].append(1000 * (time.perf_counter() - start))
+    shown = {name: _percentiles(values[20:]) for name, values in times.items()}
+    return {**shown, "overhead": round(shown["request"]["p50"] - shown["direct"]["p50"], 3)}
+
+
+def _under_load(app: str, model: ServedModel, connect: Callable[[], Any]) -> dict[str, Any]:
+    """Many clients, each of which asks again as soon as it has its answer."""
+    requests = _requests(app)
+    expected = [model.predict(**rows) for rows in requests]
+    times: list[float] = []
+    errors: list[str] = []
+    wrong: list[int] = []
+    end = time.monotonic() + LOAD_SECONDS
+
+    def client(offset: int) -> None:
+        with connect() as ask:
+            number = offset
+            while time.monotonic() < end:
+                index = number % len(requests)
+                start = time.perf_counter()
+                try:
+                    answer = ask(requests[index])
+                except (OSError, KeyError, ValueError, grpc.RpcError) as error:
+                    errors.append(str(error))
+                    continue
+                times.append(1000 * (time.perf_counter() - start))
+                if not _is_equal(answer, expected[index]):
+                    wrong.append(index)
+                number += 1
+
+    threads = [threading.Thread(target=client, args=(offset,)) for offset in range(CLIENTS)]
+    start = time.monotonic()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return {
+        "requests_per_second": round(len(times) / (time.monotonic() - start), 1),
+        **_percentiles(times),
+        "errors": len(errors),
+        "wrong": len(wrong),
+    }
+
+
+def _is_equal(answer: Mapping[str, Any], expected: Mapping[str, np.ndarray]) -> bool:
+    """Texts are equal and numbers nearly so; a joined batch may have more padding behind."""
+    for name, wanted in expected.items():
+        found = np.asarray(answer[name])
+        if wanted.ndim > 1:
+            found = found[:, : wanted.shape[1]]
+        if wanted.dtype == object:
+            texts = [v.decode() if isinstance(v, bytes) else v for v in found.ravel().tolist()]
+            if texts != [value.decode() for value in wanted.ravel().tolist()]:
+                return False
+        elif not np.allclose(found, wanted, atol=1e-3):
+            return False
+    return True
+
+
+def _percentiles(times: list[float]) -> dict[str, float]:
+    cuts = statistics.quantiles(times, n=100)
+    return {f"p{percent}": round(cuts[percent - 1], 3) for percent in (50, 95, 99)}
