@@ -147,7 +147,10 @@ def _read_keywords(model: "ServedModel", answers: Answers, split: Split) -> list
 def _clips(
     split: Split, hearings: Sequence[Hearing], rows: Sequence[int] | np.ndarray
 ) -> list[Clip]:
-    """Recordings to see and to hear; those that cannot be read are left out."""
+    """Recordings to see and to hear; those that cannot be read are left out.
+
+    Every model's are shown by the spectrogram of the default settings, so that they look alike.
+    """
     # Imported here, so that --help is answered without loading TensorFlow.
     import tensorflow as tf
 

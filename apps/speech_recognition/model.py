@@ -48,7 +48,8 @@ def build_model(config: Config, preprocess: AudioPreprocess, labels: Labels) -> 
     spectrogram = build_spectrogram(config.audio)
     x = spectrogram(waveform)
     mask = SequenceMask()(x, spectrogram.frames(length))
-    x = PerUtteranceNormalization()(x, mask=mask)
+    is_transcription = config.task == "transcription"
+    x = PerUtteranceNormalization(per_feature=is_transcription)(x, mask=mask)
     x = SpecAugment(
         masks.frequency_masks, masks.frequency_width, masks.time_masks, masks.time_width
     )(x, mask=mask)
@@ -58,13 +59,13 @@ def build_model(config: Config, preprocess: AudioPreprocess, labels: Labels) -> 
     for _ in range(settings.layers):
         x = layers.Dropout(settings.dropout)(x)
         x = layers.LayerNormalization()(LSTM(settings.units, bidirectional=True)(x, mask=mask))
-    if config.task == "keywords":
+    if not is_transcription:
         pooled = [AttentionPooling(name="attention")(x, mask=mask), MaskedMaxPooling()(x, mask)]
         x = layers.Concatenate()(pooled)
     x = layers.Dropout(settings.dropout)(x)
-    classes = len(labels) + (config.task == "transcription")
+    classes = len(labels) + is_transcription
     logits = layers.Dense(classes, dtype="float32", name="logits")(x)
-    if config.task == "transcription":
+    if is_transcription:
         logits = Characters(labels, name="characters")(logits, mask=mask)
     return keras.Model({"waveform": waveform, "length": length}, logits, name="network")
 

@@ -1,7 +1,7 @@
 """Proof that an exported model answers as the trained one, before anything is published."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from shared.export.warmup import replay_warmup
 
 ALLOWED_OPS = frozenset((Path(__file__).parent / "allowed_ops.txt").read_text().split())
 TOLERANCE = 1e-4
+BATCH = 32
 LONGEST_REASON = 400
 # What calling a signature raises: in its kernels, or for inputs or a name that it does not have.
 FAILURES = (tf.errors.OpError, ValueError, TypeError, KeyError)
@@ -179,6 +180,22 @@ def _find_foreign_ops(graph: Any) -> list[str]:
     return problems
 
 
+def _predict_in_batches(
+    model: ServedModel | SessionModel, inputs: Mapping[str, Any], names: Container[str]
+) -> Mapping[str, np.ndarray]:
+    """The named outputs; all examples at once would be gigabytes of long recordings."""
+    size = len(next(iter(inputs.values())))
+    parts = [
+        model.predict(**{name: values[start : start + BATCH] for name, values in inputs.items()})
+        for start in range(0, size, BATCH)
+    ]
+    if len(parts) == 1:
+        return parts[0]
+    return {
+        name: np.concatenate([part[name] for part in parts]) for name in parts[0] if name in names
+    }
+
+
 def _ask(
     place: str,
     model: ServedModel | SessionModel,
@@ -187,7 +204,7 @@ def _ask(
     problems: list[str],
 ) -> tuple[float, float]:
     try:
-        answers = model.predict(**inputs)
+        answers = _predict_in_batches(model, inputs, reference)
     except FAILURES as error:
         problems.append(f"{place}, serving_default fails on validation examples: {_shorten(error)}")
         return float("nan"), 0.0

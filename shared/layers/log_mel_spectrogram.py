@@ -120,6 +120,11 @@ class PerUtteranceNormalization(keras.layers.Layer):
     It takes away what loudness, microphone and room add to a log spectrogram. A feature that does
     not vary, as in a row of one frame or of silence, becomes 0.
 
+    Args:
+        per_feature: Whether each feature has its own mean and variance. If all features of a row
+            share them, loudness alone is taken away: in a short clip the mean spectrum tells which
+            word it is.
+
     Call arguments:
         inputs: float `(batch, frames, features)`.
         mask: bool `(batch, frames)`; frames where it is false do not count and become 0.
@@ -128,20 +133,28 @@ class PerUtteranceNormalization(keras.layers.Layer):
         Float32 `(batch, frames, features)`.
     """
 
-    def __init__(self, **kwargs: Any) -> None:
+    def __init__(self, per_feature: bool = True, **kwargs: Any) -> None:
         kwargs.setdefault("dtype", "float32")
         super().__init__(**kwargs)
+        self.per_feature = per_feature
         self.supports_masking = True
 
     def call(self, inputs: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
         if mask is None:
             mask = tf.ones(tf.shape(inputs)[:2], tf.bool)
         weights = tf.cast(mask, inputs.dtype)[:, :, tf.newaxis]
-        count = tf.maximum(tf.reduce_sum(weights, axis=1, keepdims=True), 1.0)
-        mean = tf.reduce_sum(inputs * weights, axis=1, keepdims=True) / count
-        centered = (inputs - mean) * weights
-        variance = tf.reduce_sum(tf.square(centered), axis=1, keepdims=True) / count
-        return centered * tf.math.rsqrt(variance + _VARIANCE_FLOOR)
+        axes = [1] if self.per_feature else [1, 2]
+
+        def average(values: tf.Tensor) -> tf.Tensor:
+            weighted = tf.broadcast_to(weights, tf.shape(values))
+            count = tf.maximum(tf.reduce_sum(weighted, axes, keepdims=True), 1.0)
+            return tf.reduce_sum(values * weighted, axes, keepdims=True) / count
+
+        centered = (inputs - average(inputs)) * weights
+        return centered * tf.math.rsqrt(average(tf.square(centered)) + _VARIANCE_FLOOR)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "per_feature": self.per_feature}
 
 
 def mel_filters(

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import tensorflow as tf
 
@@ -22,7 +23,7 @@ class Batching:
     """How requests are joined; the defaults are those of TensorFlow Serving.
 
     Args:
-        max_batch_size: Most rows of a joined batch; larger requests are refused.
+        max_batch_size: Most rows of a joined batch; larger requests are split.
         timeout_micros: Longest wait for further requests, in microseconds.
         threads: Batches that are computed side by side.
         max_enqueued_batches: Batches that may wait; requests beyond them are refused.
@@ -44,23 +45,31 @@ class Batching:
         specs = function.structured_input_signature[1]
         names, outputs = sorted(specs), sorted(function.structured_outputs)
 
-        @tf.nondifferentiable_batch_function(
-            num_batch_threads=self.threads,
-            max_batch_size=self.max_batch_size,
-            batch_timeout_micros=self.timeout_micros,
-            allowed_batch_sizes=list(self.allowed_batch_sizes) or None,
-            max_enqueued_batches=self.max_enqueued_batches,
-            autograph=False,
-        )
+        signature = [tf.TensorSpec(specs[name].shape, specs[name].dtype, name) for name in names]
+
+        @tf.function(input_signature=signature, autograph=False)
         def compute(*tensors: tf.Tensor) -> list[tf.Tensor]:
             answers = function(**dict(zip(names, tensors, strict=True)))
             return [answers[name] for name in outputs]
 
-        signature = [tf.TensorSpec(specs[name].shape, specs[name].dtype, name) for name in names]
+        computed = compute.get_concrete_function()
 
         @tf.function(input_signature=signature, autograph=False)
         def join(*tensors: tf.Tensor) -> list[tf.Tensor]:
-            return compute(*tensors)
+            return tf.raw_ops.BatchFunction(
+                f=computed,
+                in_tensors=tensors,
+                captured_tensors=computed.captured_inputs,
+                Tout=[tensor.dtype for tensor in computed.outputs],
+                num_batch_threads=self.threads,
+                max_batch_size=self.max_batch_size,
+                batch_timeout_micros=self.timeout_micros,
+                allowed_batch_sizes=list(self.allowed_batch_sizes),
+                max_enqueued_batches=self.max_enqueued_batches,
+                enable_large_batch_splitting=True,
+                # Queues of one name are one, whichever functions they were made for.
+                shared_name=uuid4().hex,
+            )
 
         call = join.get_concrete_function()
 

@@ -95,9 +95,9 @@ class RestModel:
         return any(version.get("state") == AVAILABLE for version in found)
 
     def _send(self, url: str, body: bytes | None, retries: int) -> Any:
-        request = urllib.request.Request(url, body, {"Content-Type": "application/json"})
         for attempt in range(retries + 1):
             try:
+                request = urllib.request.Request(url, body, {"Content-Type": "application/json"})
                 with urllib.request.urlopen(request, timeout=self.timeout_seconds) as response:
                     return json.load(response)
             except urllib.error.HTTPError as error:
@@ -109,6 +109,7 @@ class RestModel:
                 raise ServerError(
                     f"{url} gave no answer ({error}). Is the server running and the model loaded?"
                 ) from error
+        raise AssertionError("the last attempt returns or raises")
 
 
 def connect(url: str, name: str, timeout_seconds: float = 60.0, retries: int = 3) -> RemoteModel:

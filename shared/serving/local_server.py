@@ -1,5 +1,6 @@
 """The parts of the local server put together: models, REST, gRPC, metrics and the page."""
 
+import signal
 import socket
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -63,7 +64,10 @@ def serve(options: ServerOptions, listener: socket.socket) -> None:
         threading.Thread(target=_load, args=(models, options.poll_seconds), daemon=True).start()
         grpc_server.start()
         _announce(listener.getsockname()[1], grpc_port, options)
-        # Ends by itself on SIGTERM and SIGINT, when what it has accepted is answered.
+        # It ends on SIGTERM and SIGINT, when what it has accepted is answered, and then raises the
+        # signal again, which must not end the process before gRPC has done the same.
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: None)
         uvicorn.Server(_uvicorn_config(build_application(rest, metrics, options.cors))).run(
             sockets=[listener]
         )

@@ -11,6 +11,8 @@ import tyro
 
 from shared.environment import quiet_tensorflow
 
+_BACKLOG = 128
+
 
 @dataclass(frozen=True)
 class ServerOptions:
@@ -73,13 +75,18 @@ def _refuse_public(options: ServerOptions) -> None:
 
 def _listen(options: ServerOptions) -> socket.socket:
     family = socket.AF_INET6 if ":" in options.host else socket.AF_INET
+    # asyncio sends answers without delay only if the socket names its protocol.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        return socket.create_server((options.host, options.rest_port), family=family)
-    except OSError as error:
+        listener.bind((options.host, options.rest_port))
+        listener.listen(_BACKLOG)
+    except (OSError, OverflowError) as error:
         _refuse(
-            f"cannot listen at {options.host}, port {options.rest_port}: {error.strerror}. Is "
-            "another server running? --rest-port takes another port."
+            f"cannot listen at {options.host}, port {options.rest_port}: {error}. Is another "
+            "server running? --rest-port takes another port."
         )
+    return listener
 
 
 def _refuse(message: str) -> NoReturn:

@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -54,8 +55,9 @@ def test_the_server_under_load() -> None:
         with start_server(MODELS, *flags) as server:
             for app in APPS:
                 for interface, connect in INTERFACES.items():
-                    alone = _alone(app, direct[app], lambda: connect(server, app))
-                    load = _under_load(app, direct[app], lambda: connect(server, app))
+                    open_client = partial(connect, server, app)
+                    alone = _alone(app, direct[app], open_client)
+                    load = _under_load(app, direct[app], open_client)
                     row = {"app": app, "interface": interface, "batching": batching}
                     results.append({**row, "one_client": alone, f"clients_{CLIENTS}": load})
                     print(json.dumps(results[-1]))

@@ -44,6 +44,7 @@ def wait_until(condition: Callable[[], bool]) -> None:
 def changing(toy_models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server whose models a test may change."""
     models = copy(toy_models, tmp_path_factory.mktemp("changing"))
+    shutil.copy(ROOT / "saved_models" / "batching.config", models)
     with start_server(models, "--poll-seconds=0.1", "--batching") as server:
         yield server
 

@@ -16,7 +16,7 @@ class Apps(tf.Module):
 
     @tf.function(input_signature=[IMAGES])
     def image_recognition(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
-        is_png = tf.strings.substr(image_bytes, 1, 3) == "PNG"
+        is_png = tf.strings.regex_full_match(image_bytes, r"\CPNG\C*")
         error = tf.where(is_png, "", "unsupported: expected a PNG file")
         return {**_classes(error, ("cat", "dog", "bird"), (0.75, 0.2, 0.05)), "error": error}
 
@@ -41,21 +41,30 @@ class Apps(tf.Module):
     @tf.function(input_signature=[TEXT])
     def nlp(self, text: tf.Tensor) -> dict[str, tf.Tensor]:
         error = tf.where(text == "", "empty: there is no text", "")
-        return {**_classes(error, ("positive", "negative"), (0.875, 0.125)), "error": error}
+        classes = _classes(error, ("positive", "negative"), (0.875, 0.125))
+        rows = tf.cast(error == "", tf.int32)
+        numbers = dict.fromkeys(("num_labels", "num_tokens", "num_unknown"), rows)
+        return {**classes, **numbers, "truncated": rows < 0, "error": error}
 
     @tf.function(input_signature=[TEXT])
     def nlu(self, text: tf.Tensor) -> dict[str, tf.Tensor]:
         length = tf.strings.length(text, unit="UTF8_CHAR")
         rows = tf.ones_like(length)
         return {
-            "intent": tf.where(rows > 0, "turn_on", ""),
+            "intent": _repeat(rows, ("turn_on",))[:, 0],
+            "intent_score": _repeat(rows, (0.9,))[:, 0],
+            "out_of_scope_score": _repeat(rows, (0.0,))[:, 0],
             "intents": _repeat(rows, ("turn_on", "turn_off")),
             "intent_scores": _repeat(rows, (0.9, 0.1)),
             # The last four characters are the slot.
             "slot_names": _repeat(rows, ("device", "")),
+            "slot_values": tf.stack(
+                [tf.strings.substr(text, length - 4, 4 * rows, "UTF8_CHAR"), text], 1
+            ),
+            "slot_scores": _repeat(rows, (0.9, 0.0)),
             "slot_starts": tf.stack([length - 4, -rows], axis=1),
             "slot_ends": tf.stack([length, -rows], axis=1),
-            "error": tf.where(rows > 0, "", ""),
+            "error": _repeat(rows, ("",))[:, 0],
         }
 
 
@@ -75,6 +84,7 @@ def _classes(
 ) -> dict[str, tf.Tensor]:
     return {
         "label": tf.where(error == "", labels[0], ""),
+        "score": tf.where(error == "", scores[0], 0.0),
         "labels": _repeat(error, labels),
         "scores": _repeat(error, scores),
     }

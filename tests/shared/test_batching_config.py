@@ -2,6 +2,7 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,11 +24,21 @@ class Doubling(tf.Module):
         self.calls.assign_add(1)
         return {"y": 2 * x, "name": tf.strings.as_string(x[:, 0])}
 
+    @tf.function(input_signature=[tf.TensorSpec((None, 2), tf.float32, name="x")])
+    def halve(self, x: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {"y": x / 2}
 
-def test_requests_are_joined_and_parted(tmp_path: Path) -> None:
-    model = Doubling()
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    made, folder = Doubling(), str(tmp_path_factory.mktemp("model"))
+    tf.saved_model.save(made, folder, {"serving_default": made.double, "halve": made.halve})
+    return tf.saved_model.load(folder)
+
+
+def test_requests_are_joined_and_parted(model: Any) -> None:
     batching = Batching(max_batch_size=8, timeout_micros=50_000, threads=1)
-    joined = batching.wrap(model.double.get_concrete_function())
+    joined = batching.wrap(model.signatures["serving_default"])
 
     def ask(number: int) -> bool:
         rows = np.full((1 + number % 2, 2), number, np.float32)
@@ -40,10 +51,23 @@ def test_requests_are_joined_and_parted(tmp_path: Path) -> None:
     assert 64 * 1.5 / 8 <= model.calls.numpy() < 40
 
 
-def test_a_request_larger_than_a_batch_is_refused() -> None:
-    joined = Batching(max_batch_size=4, threads=1).wrap(Doubling().double.get_concrete_function())
-    with pytest.raises(tf.errors.InvalidArgumentError):
-        joined(x=tf.zeros((5, 2)))
+def test_functions_do_not_share_a_queue(model: Any) -> None:
+    joined = Batching(max_batch_size=4, timeout_micros=20_000, threads=1).wrap
+    double, halve = (joined(model.signatures[name]) for name in ("serving_default", "halve"))
+
+    def ask(number: int) -> bool:
+        rows = np.full((1, 2), number, np.float32)
+        answer = (double, halve)[number % 2](x=tf.constant(rows))["y"].numpy()
+        return (answer == rows * (2, 0.5)[number % 2]).all()
+
+    with ThreadPoolExecutor(8) as threads:
+        assert all(threads.map(ask, range(64)))
+
+
+def test_a_request_larger_than_a_batch_is_split(model: Any) -> None:
+    joined = Batching(max_batch_size=4, threads=1).wrap(model.signatures["serving_default"])
+    rows = np.arange(18, dtype=np.float32).reshape(9, 2)
+    np.testing.assert_array_equal(joined(x=tf.constant(rows))["y"], 2 * rows)
 
 
 def test_the_file_of_tensorflow_serving(tmp_path: Path) -> None:

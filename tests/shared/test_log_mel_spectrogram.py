@@ -149,6 +149,18 @@ def test_normalization_equals_numpy():
     np.testing.assert_allclose(without_mask, result[:1], atol=1e-6)
 
 
+def test_one_mean_for_all_features_equals_numpy():
+    features = np.random.default_rng(0).normal(3, 2, (2, 40, 6)).astype(np.float32)
+    mask = np.arange(40) < np.array([[40], [25]])
+    result = PerUtteranceNormalization(per_feature=False)(features, mask=mask).numpy()
+    for row, length in enumerate((40, 25)):
+        own = features[row, :length]
+        np.testing.assert_allclose(result[row, :length], (own - own.mean()) / own.std(), atol=1e-4)
+        assert not result[row, length:].any()
+    louder = PerUtteranceNormalization(per_feature=False)(features + 5, mask=mask).numpy()
+    np.testing.assert_allclose(louder, result, atol=1e-4)
+
+
 def test_padding_does_not_change_the_normalization():
     features = noise(1, 30, 4)
     padded = np.pad(features, ((0, 0), (0, 50), (0, 0)), constant_values=-23.0)
