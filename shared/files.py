@@ -1,8 +1,8 @@
-"""Files that are either whole or not there."""
+"""Files that are written as a whole or not at all, and read one by one."""
 
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -34,3 +34,20 @@ def write_atomically(path: Path, content: bytes | str | Callable[[BinaryIO], obj
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+
+
+def read_files(paths: Sequence[str | Path]) -> tuple[list[bytes], list[str]]:
+    """Reads files; one that cannot be read is empty and has an error.
+
+    Returns:
+        Contents and errors, one each per path; an error is empty or a short code and the reason.
+    """
+    contents, errors = [], []
+    for path in paths:
+        try:
+            contents.append(Path(path).read_bytes())
+            errors.append("")
+        except OSError as error:
+            contents.append(b"")
+            errors.append(f"unreadable: {error.strerror}")
+    return contents, errors

@@ -14,6 +14,7 @@ import pytest
 from tests.made_up import GRAMMAR, made_up_texts, write_songs
 
 Respond = Callable[[str, Any], tuple[int, bytes]]
+LONG_GROUPS = ("nlp", "speech", "serving", "image", "nlu", "test_resume")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -24,13 +25,20 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Lets one process run what shares small models: all tests of an app, and of the servers."""
     for item in items:
-        package = item.path.parent.name
-        app = item.path.stem.split("_")[1] if package == "apps" else ""
-        app = "serving" if package == "serving" else app
-        uses_image_run = "image_run" in getattr(item, "fixturenames", ())
-        item.add_marker(
-            pytest.mark.xdist_group("image" if uses_image_run else app or item.path.stem)
-        )
+        item.add_marker(pytest.mark.xdist_group(_group(item)))
+    # The long ones first, so that no process is left alone with one at the end.
+    places = {group: place for place, group in enumerate(LONG_GROUPS)}
+    items.sort(key=lambda item: places.get(_group(item), len(places)))
+
+
+def _group(item: pytest.Item) -> str:
+    """The app that a test is of, the servers, or the file that it is in."""
+    package = item.path.parent.name
+    if "image_run" in getattr(item, "fixturenames", ()):
+        return "image"
+    if package == "apps":
+        return item.path.stem.split("_")[1]
+    return package if package == "serving" else item.path.stem
 
 
 @dataclass(frozen=True)

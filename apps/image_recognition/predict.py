@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from shared.files import read_files
 from shared.serving.client import Model
-from shared.serving.predict_main import predict_main, read_files
 
 APP = "image_recognition"
 
@@ -68,4 +68,7 @@ def _text(value: bytes | str) -> str:
 
 
 if __name__ == "__main__":
+    # Imported here, as a client needs no command line.
+    from shared.serving.predict_main import predict_main
+
     predict_main(APP, predict, __doc__)

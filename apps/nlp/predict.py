@@ -8,7 +8,6 @@ from typing import Any
 from rich.text import Text
 
 from shared.serving.client import Model, ServerError
-from shared.serving.predict_main import predict_main
 
 APP = "nlp"
 SHOWN_CHARACTERS = 60
@@ -239,4 +238,7 @@ def _shorten(text: str) -> str:
 
 
 if __name__ == "__main__":
+    # Imported here, as a client needs no command line.
+    from shared.serving.predict_main import predict_main
+
     predict_main(APP, predict, __doc__, PredictOptions())

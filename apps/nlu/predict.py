@@ -8,7 +8,6 @@ from zlib import crc32
 from rich.text import Text
 
 from shared.serving.client import Model
-from shared.serving.predict_main import predict_main
 
 APP = "nlu"
 SLOT_OUTPUTS = ("slot_names", "slot_values", "slot_starts", "slot_ends", "slot_scores")
@@ -141,4 +140,7 @@ def _shorten(text: str) -> str:
 
 
 if __name__ == "__main__":
+    # Imported here, as a client needs no command line.
+    from shared.serving.predict_main import predict_main
+
     predict_main(APP, predict, __doc__)

@@ -1,29 +1,27 @@
 """Writes down speech, or names keywords: `python -m apps.speech_recognition.predict FILE…`."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
 from rich.text import Text
 
+from shared.files import read_files
 from shared.serving.client import Model, connect
 from shared.serving.microphone import record
-from shared.serving.predict_main import open_model, predict_main, read_files
 from shared.serving.subtitles import Word, to_subrip
+
+if TYPE_CHECKING:
+    import numpy as np
 
 APP = "speech_recognition"
 NLU = "nlu"
 SURE = 0.9
 """From this score on, a word stands alone; below it, it is shown in doubt."""
-CUT_SEARCH = 0.3
-"""Share of a window, at its end, in which its quietest moment is looked for."""
-PIECES_PER_WINDOW = 1500
-"""A window is cut between two of so many pieces: of 20 ms in a window of 30 seconds."""
-QUIET_PIECES = 11
-"""Pieces that are quiet together where a window is cut, so that the cut is in a pause."""
 _OUTPUTS = ("words", "word_starts", "word_ends", "word_scores")
 # What would move the cursor or colour the terminal.
 _CONTROLS = dict.fromkeys([*range(32), *range(127, 160)], "�")
@@ -171,6 +169,9 @@ def _hear_long(file: str, model: Model, window_seconds: float) -> Prediction:
         samples, rate = _decode(file)
     except Exception as error:  # Each decoder has its own.
         return Prediction(file, error=f"unreadable: {error or type(error).__name__}")
+    # Imported here, so that a client of short recordings starts at once.
+    from shared.serving.windows import find_windows
+
     joined = Prediction(file)
     for start, end in find_windows(samples, int(window_seconds * rate)):
         window = samples[start:end]
@@ -195,31 +196,6 @@ def _decode(file: str) -> tuple[np.ndarray, int]:
 
         samples, rate = librosa.load(file, sr=None, mono=True)
         return samples, int(rate)
-
-
-def find_windows(samples: np.ndarray, longest: int) -> list[tuple[int, int]]:
-    """Cuts a recording into windows, each at the quietest moment of its last part.
-
-    Args:
-        samples: float `(samples,)`.
-        longest: int. Samples of a window at most.
-
-    Returns:
-        Start and end of each window, one behind the other.
-    """
-    windows, start = [], 0
-    step = max(longest // PIECES_PER_WINDOW, 1)
-    while len(samples) - start > longest:
-        first = start + int(longest * (1 - CUT_SEARCH))
-        part = samples[first : start + longest]
-        pieces = part[: len(part) // step * step].reshape(-1, step)
-        width = min(QUIET_PIECES, len(pieces))
-        energy = np.convolve(np.square(pieces).sum(axis=1), np.ones(width), "valid")
-        middle = (2 * int(np.argmin(energy)) + width) * step // 2
-        end = max(first + middle, start + 1)
-        windows.append((start, end))
-        start = end
-    return [*windows, (start, len(samples))]
 
 
 def _join(before: Prediction, window: Prediction, offset: float) -> Prediction:
@@ -268,7 +244,12 @@ def _answer(file: str, outputs: Mapping[str, Any], row: int) -> Prediction:
 
 @cache
 def _open_nlu(place: str) -> Model:
-    return connect(place, NLU) if "://" in place else open_model(Path(place))
+    if "://" in place:
+        return connect(place, NLU)
+    # Imported here, as a client needs no command line.
+    from shared.serving.predict_main import open_model
+
+    return open_model(Path(place))
 
 
 def _understand(predictions: Sequence[Prediction], nlu: Model) -> list[Prediction]:
@@ -296,4 +277,7 @@ def _text(value: bytes | str) -> str:
 
 
 if __name__ == "__main__":
+    # Imported here, as a client needs no command line.
+    from shared.serving.predict_main import predict_main
+
     predict_main(APP, predict, __doc__, PredictOptions())

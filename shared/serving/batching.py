@@ -23,7 +23,7 @@ class Batching:
     """How requests are joined; the defaults are those of TensorFlow Serving.
 
     Args:
-        max_batch_size: Most rows of a joined batch; larger requests are split.
+        max_batch_size: Most rows of a joined batch; larger requests are refused.
         timeout_micros: Longest wait for further requests, in microseconds.
         threads: Batches that are computed side by side.
         max_enqueued_batches: Batches that may wait; requests beyond them are refused.
@@ -66,7 +66,6 @@ class Batching:
                 batch_timeout_micros=self.timeout_micros,
                 allowed_batch_sizes=list(self.allowed_batch_sizes),
                 max_enqueued_batches=self.max_enqueued_batches,
-                enable_large_batch_splitting=True,
                 # Queues of one name are one, whichever functions they were made for.
                 shared_name=uuid4().hex,
             )

@@ -93,23 +93,6 @@ def _parse(app: str, description: str, options: Any) -> tuple[Any, ...]:
     return tyro.cli(parse, description=description, use_underscores=True)
 
 
-def read_files(paths: Sequence[str | Path]) -> tuple[list[bytes], list[str]]:
-    """Reads files; one that cannot be read is empty and has an error.
-
-    Returns:
-        Contents and errors, one each per path; an error is empty or a short code and the reason.
-    """
-    contents, errors = [], []
-    for path in paths:
-        try:
-            contents.append(Path(path).read_bytes())
-            errors.append("")
-        except OSError as error:
-            contents.append(b"")
-            errors.append(f"unreadable: {error.strerror}")
-    return contents, errors
-
-
 def open_model(folder: Path) -> Model:
     """Loads an exported model, or says what was looked for and exits with status 2."""
     quiet_tensorflow()

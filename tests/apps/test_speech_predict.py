@@ -14,11 +14,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import apps
-from apps.speech_recognition.predict import PredictOptions, Word, find_windows, predict
+from apps.speech_recognition.predict import PredictOptions, Word, predict
 from shared.serving.client import RestModel
 from shared.serving.microphone import MicrophoneError, record
 from shared.serving.predict_main import predict_main
 from shared.serving.subtitles import LONGEST_LINE, to_subrip
+from shared.serving.windows import find_windows
 from tests.made_up import PAUSE_SECONDS, SUNG_WORDS, WORD_SECONDS, sing
 
 ROOT = Path(apps.__file__).parents[1]
