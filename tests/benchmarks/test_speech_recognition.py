@@ -13,7 +13,11 @@ from tests.benchmarks.records import Record, check
 
 SEEDS = (0, 1, 2)
 SPEAKERS = ("george", "jackson", "lucas", "nicolas", "theo", "yweweler")
-DIGITS = ("--task=keywords", "--data=spoken_digit")
+DIGITS = (
+    *("--task=keywords", "--data=spoken_digit", "--training.batch_size=32"),
+    *("--training.epochs=24", "--optimizer.name=adamw", "--optimizer.learning_rate=0.003"),
+    "--optimizer.clip_norm=5",
+)
 AN4 = (
     *(f"--data={os.environ.get('AN4', 'an4')}", "--preset=best"),
     "--split.validation_fraction=0.05",
