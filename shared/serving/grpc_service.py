@@ -120,6 +120,9 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
             code = error.code
             context.abort(error.code, error.message)
             raise  # `abort` has raised already; type checkers do not know it.
+        except Exception:
+            code = StatusCode.UNKNOWN
+            raise
         finally:
             name = request.model_spec.name
             known = name if name in self._models.names() else ""

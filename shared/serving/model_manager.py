@@ -63,7 +63,10 @@ class ModelManager:
 
         def look() -> None:
             while not self._stopped.wait(seconds):
-                self.refresh()
+                try:
+                    self.refresh()
+                except OSError as error:  # A folder that cannot be read now may be next time.
+                    self._report(f"kept the models as they are: {error}")
 
         thread = threading.Thread(target=look, name="model manager", daemon=True)
         thread.start()
@@ -91,14 +94,20 @@ class ModelManager:
                 known = self._models.setdefault(name, model)
                 known.base_path, known.policy = model.base_path, model.policy
                 known.labels = model.labels
-        for name in wanted:
-            self._refresh_model(name, self._models[name])
+        known_models = [(name, self._models[name]) for name in wanted]
+        for _, model in known_models:
+            for number in _aspired_versions(model):
+                # A request that comes before its turn is told to wait.
+                model.versions.setdefault(number, _Version())
+        for name, model in known_models:
+            self._refresh_model(name, model)
 
     def _refresh_model(self, name: str, model: _Model) -> None:
         aspired = _aspired_versions(model)
         for number in aspired:
-            version = model.versions.get(number)
-            if version is None or version.state == State.END and not version.error:
+            version = model.versions.setdefault(number, _Version())
+            is_dropped = version.state == State.END and not version.error
+            if version.state == State.START or is_dropped:
                 self._load_version(name, model, number)
         loaded = [number for number in aspired if model.versions[number].servable]
         for number, version in model.versions.items():
@@ -109,8 +118,8 @@ class ModelManager:
 
     def _load_version(self, name: str, model: _Model, number: int) -> None:
         version = model.versions[number] = _Version(State.LOADING)
-        folder = next(p for p in _version_folders(model.base_path) if int(p.name) == number)
         try:
+            folder = next(p for p in _version_folders(model.base_path) if int(p.name) == number)
             version.servable = self._load(name, folder)
             version.state = State.AVAILABLE
             self._report(f"{name}: loaded version {number}")
@@ -152,7 +161,8 @@ class ModelManager:
 
     @staticmethod
     def _is_loading(model: _Model) -> bool:
-        return any(version.state == State.LOADING for version in model.versions.values())
+        waiting = (State.START, State.LOADING)
+        return any(version.state in waiting for version in list(model.versions.values()))
 
     def status(self, spec: ModelSpec) -> list[ModelVersionStatus]:
         """What is known of the versions of a model, or of the one that is asked for.
