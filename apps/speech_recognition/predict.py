@@ -1,7 +1,5 @@
 """Writes down speech, or names keywords: `python -m apps.speech_recognition.predict FILE…`."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cache
@@ -182,7 +180,7 @@ def _hear_long(file: str, model: Model, window_seconds: float) -> Prediction:
     return joined
 
 
-def _decode(file: str) -> tuple[np.ndarray, int]:
+def _decode(file: str) -> "tuple[np.ndarray, int]":
     """Samples of one channel, float32 `(samples,)`, and their rate."""
     # Imported here, so that --help is answered at once.
     import soundfile

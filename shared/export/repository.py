@@ -9,6 +9,10 @@ from pathlib import Path
 from shutil import rmtree
 
 
+class ModelError(ValueError):
+    """A folder that holds no model of this app; the message says what was expected."""
+
+
 @contextmanager
 def staging_folder(repository: Path, app: str) -> Iterator[Path]:
     """A folder beside the versions of `app` that a server does not look at; removed afterwards."""
@@ -51,6 +55,23 @@ def publish(staged: Path) -> Path:
 def versions(folder: Path) -> list[int]:
     """The version numbers in an app's folder, ascending."""
     return sorted(int(p.name) for p in folder.glob("*") if p.is_dir() and p.name.isdecimal())
+
+
+def find_version(path: Path) -> Path:
+    """The version folder that `path` is or holds.
+
+    Raises:
+        ModelError: Neither `path` nor a numbered folder in it holds a `saved_model.pb`.
+    """
+    numbered = [p for p in path.glob("*") if p.name.isdecimal() and (p / "saved_model.pb").exists()]
+    if (path / "saved_model.pb").exists():
+        return path
+    if not numbered:
+        raise ModelError(
+            f"{path} holds no exported model: expected a saved_model.pb in it, or in a folder "
+            "named by a version number. Train one first, or pass its folder with --model."
+        )
+    return max(numbered, key=lambda p: int(p.name))
 
 
 def _flush(folder: Path) -> None:

@@ -9,13 +9,10 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from shared.export.repository import find_version
 from shared.files import write_atomically
 
 Signature = Callable[..., Mapping[str, tf.Tensor]]
-
-
-class ModelError(ValueError):
-    """A folder that holds no model of this app; the message says what was expected."""
 
 
 @dataclass(frozen=True)
@@ -117,23 +114,6 @@ def load_saved_model(path: Path) -> ServedModel:
     labels = (extra / "labels.txt").read_text(encoding="utf-8").splitlines()
     details = json.loads((extra / "config.json").read_text(encoding="utf-8"))
     return ServedModel(signatures, tuple(labels), details["calibration"])
-
-
-def find_version(path: Path) -> Path:
-    """The version folder that `path` is or holds.
-
-    Raises:
-        ModelError: Neither `path` nor a numbered folder in it holds a `saved_model.pb`.
-    """
-    numbered = [p for p in path.glob("*") if p.name.isdecimal() and (p / "saved_model.pb").exists()]
-    if (path / "saved_model.pb").exists():
-        return path
-    if not numbered:
-        raise ModelError(
-            f"{path} holds no exported model: expected a saved_model.pb in it, or in a folder "
-            "named by a version number. Train one first, or pass its folder with --model."
-        )
-    return max(numbered, key=lambda p: int(p.name))
 
 
 @dataclass(frozen=True)

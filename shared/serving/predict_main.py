@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.text import Text
 
 from shared.environment import quiet_tensorflow
+from shared.export.repository import ModelError, find_version
 from shared.serving.client import Model, ServerError, connect
 from shared.serving.microphone import MicrophoneError
 
@@ -95,14 +96,15 @@ def _parse(app: str, description: str, options: Any) -> tuple[Any, ...]:
 
 def open_model(folder: Path) -> Model:
     """Loads an exported model, or says what was looked for and exits with status 2."""
-    quiet_tensorflow()
-    # Imported here, so that --help and --server do not load TensorFlow.
-    from shared.export.saved_model import ModelError, load_saved_model
-
     try:
-        return load_saved_model(folder)
+        version = find_version(folder)
     except ModelError as error:
         _refuse(str(error))
+    quiet_tensorflow()
+    # Imported here, so that --help and --server do not load TensorFlow.
+    from shared.export.saved_model import load_saved_model
+
+    return load_saved_model(version)
 
 
 def _inputs(arguments: PredictArguments, options: Any = None) -> Iterator[str]:

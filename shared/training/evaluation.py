@@ -104,7 +104,7 @@ def evaluate_main(
     default = EvaluateArguments(data=tyro.MISSING, model=Path("saved_models") / app_name)
     arguments = tyro.cli(EvaluateArguments, default=default, description=description or "")
     quiet_tensorflow()
-    from shared.export.saved_model import ModelError
+    from shared.export.repository import ModelError
 
     app = build_app()
     mendable: tuple[type[Exception], ...] = (ConfigError, ModelError, *app.user_errors)
@@ -169,7 +169,8 @@ def relabel(split: Split, labels: Labels, model_labels: Labels) -> Split:
 
 
 def _evaluate(app: App[Config], arguments: EvaluateArguments) -> dict[str, Any]:
-    from shared.export.saved_model import find_version, load_saved_model
+    from shared.export.repository import find_version
+    from shared.export.saved_model import load_saved_model
 
     version = find_version(arguments.model)
     kind = type(app.presets["quick"])

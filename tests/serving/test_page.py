@@ -13,8 +13,7 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
 
 from tests.made_up import sing
-from tests.serving.conftest import Server, start_server
-from tests.serving.toy_apps import write_toy_apps
+from tests.serving.conftest import Server
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 FLAGS = (
@@ -175,12 +174,11 @@ def test_nothing_is_wider_than_the_window(page, tmp_path: Path, width: int) -> N
     assert page.execute_script(script) == 0
 
 
-def test_a_model_that_is_not_there_is_told_in_words(browser, tmp_path: Path) -> None:
-    with start_server(write_toy_apps(tmp_path, "nlp")) as server:
-        browser.get(server.url)
-        wait(browser, lambda: "apps.nlu.train" in text(browser, "#request .version"))
-        browser.find_element(By.CSS_SELECTOR, "#request button").click()
-        assert "Train one: python -m apps.nlu.train" in result(browser, "request")
+def test_a_model_that_is_not_there_is_told_in_words(browser, server: Server) -> None:
+    browser.get(server.url)
+    wait(browser, lambda: "apps.nlu.train" in text(browser, "#request .version"))
+    browser.find_element(By.CSS_SELECTOR, "#request button").click()
+    assert "Train one: python -m apps.nlu.train" in result(browser, "request")
     browser.get_log("browser")
 
 
