@@ -47,10 +47,7 @@ def serve(options: ServerOptions, listener: socket.socket) -> None:
         OSError: The port of gRPC is taken.
     """
     limits = Limits(
-        int(options.body_megabytes * 2**20),
-        options.batch_size,
-        options.queue,
-        options.timeout_seconds,
+        int(options.body_megabytes * 2**20), options.batch_size, options.timeout_seconds
     )
     models, metrics = _build_manager(options), ServingMetrics()
     most_at_once = options.threads + options.queue

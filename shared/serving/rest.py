@@ -43,8 +43,6 @@ class Limits:
     """Largest body of a request, after decompression."""
     batch_size: int = 1000
     """Most rows of a request."""
-    queue: int = 100
-    """Requests that may wait for a thread."""
     timeout_seconds: float = 30.0
     """Longest time for an answer."""
 
