@@ -14,7 +14,7 @@ test: $(VENV)/installed  ## lint, check types, run the tests
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
-	$(RUN) -m pytest -n auto --dist loadgroup
+	$(RUN) -m pytest -n auto --dist loadgroup --no-loadscope-reorder
 
 bench: $(VENV)/installed  ## run the measurements that README's table comes from (hours)
 	$(RUN) -m pytest -m benchmark tests/benchmarks

@@ -1,6 +1,7 @@
 """The serving graph: text to labels, or to its perplexity and a continuation."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import lru_cache
 
 import keras
 import numpy as np
@@ -120,10 +121,15 @@ def calibrate(
 
 def measure_perplexity(model: keras.Model, batches: Batches) -> dict[str, float]:
     """The `perplexity` of a language model over all words of some batches."""
-    measure = tf.function(lambda words: log_likelihoods(model, words), reduce_retracing=True)
+    measure = _trace_log_likelihoods(model)
     values = [measure(inputs["words"]) for inputs, _ in batches.epoch()]
     sums, counts = (np.concatenate(parts).sum() for parts in zip(*values, strict=True))
     return {"perplexity": float(np.exp(-sums / counts))}
+
+
+@lru_cache(maxsize=1)  # Every epoch measures the same model.
+def _trace_log_likelihoods(model: keras.Model) -> Callable[[tf.Tensor], tuple[tf.Tensor, ...]]:
+    return tf.function(lambda words: log_likelihoods(model, words), reduce_retracing=True)
 
 
 def reference(trained: Trained[Config], inputs: np.ndarray) -> dict[str, np.ndarray]:

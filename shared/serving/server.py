@@ -49,6 +49,7 @@ class ServerOptions:
 def main(options: ServerOptions) -> None:
     """Serves until it is interrupted, then finishes what it has accepted."""
     _refuse_public(options)
+    _refuse_other_folders(options.models)
     listener = _listen(options)
     quiet_tensorflow()
     # Imported here, so that --help is answered at once.
@@ -71,6 +72,11 @@ def _refuse_public(options: ServerOptions) -> None:
             f"--host {options.host} is reached by other machines, and the server knows neither "
             "passwords nor TLS. Put a proxy that does in front, or pass --allow-public."
         )
+
+
+def _refuse_other_folders(models: Path) -> None:
+    if not (models / "models.config").is_file():
+        _refuse(f"{models} holds no models.config. --models takes the folder that does.")
 
 
 def _listen(options: ServerOptions) -> socket.socket:

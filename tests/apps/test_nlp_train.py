@@ -1,7 +1,7 @@
 """A user's own texts, in every form that they may have, from the file to a trained model."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -250,6 +250,16 @@ def train_in(folder: Path, config: Config, resume: bool = False) -> Progress:
     return train(app, config, app.load(config), opened)[1]
 
 
+@pytest.fixture
+def op_by_op() -> Iterator[None]:
+    """Runs functions as they are written, as tracing takes longer than a few small steps."""
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
+
+
+@pytest.mark.filterwarnings("ignore:Even though")  # Functions of tf.data are traced nevertheless.
+@pytest.mark.usefixtures("op_by_op")
 @pytest.mark.parametrize("task", ["classification", "language_model"])
 def test_a_run_broken_off_within_an_epoch_ends_as_one_that_was_left_alone(
     task: str, language_model_run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

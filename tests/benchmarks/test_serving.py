@@ -7,7 +7,9 @@ import base64
 import http.client
 import json
 import os
+import shutil
 import statistics
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -39,6 +41,8 @@ RECORD = Path(__file__).parent / "records" / "serving.json"
 REPETITIONS, CLIENTS, LOAD_SECONDS = 200, 32, 10.0
 MOST_OVERHEAD = 2.0
 """Milliseconds, at the median, of one request over the direct call."""
+PUBLISHED_AFTER = 3.0
+"""Seconds of load before a new version is there."""
 
 Rows = dict[str, list[bytes]]
 Ask = Callable[[Rows], Mapping[str, Any]]
@@ -61,12 +65,14 @@ def test_the_server_under_load() -> None:
                     row = {"app": app, "interface": interface, "batching": batching}
                     results.append({**row, "one_client": alone, f"clients_{CLIENTS}": load})
                     print(json.dumps(results[-1]))
+    published = [_publish_under_load(app, direct[app]) for app in APPS]
     values = {
         "command": "python -m pytest -m benchmark tests/benchmarks/test_serving.py",
         "unit": "milliseconds; requests of one row; overhead is the median of a request less that "
         "of a direct call, asked in turn",
         "to_reach": {"one_client overhead without batching": MOST_OVERHEAD, "errors, wrong": 0},
         "results": results,
+        "published_under_load": published,
         "hardware": hardware(),
         **origin(),
         "load_average": os.getloadavg()[0],
@@ -78,6 +84,30 @@ def test_the_server_under_load() -> None:
         load = row[f"clients_{CLIENTS}"]
         assert load["errors"] == load["wrong"] == 0, row
         assert row["batching"] or row["one_client"]["overhead"] <= MOST_OVERHEAD, row
+    for row in published:
+        assert row["new_version"] == "AVAILABLE" and row["errors"] == row["wrong"] == 0, row
+
+
+def _publish_under_load(app: str, model: ServedModel) -> dict[str, Any]:
+    """The load over REST while version 2 comes and, as the configuration says, stays with 1."""
+    with tempfile.TemporaryDirectory() as folder:
+        models = Path(folder)
+        for file in MODELS.glob("*.config"):
+            shutil.copy(file, models)
+        shutil.copytree(MODELS / app / "1", models / app / "1")
+        with start_server(models, "--batching") as server:
+            new = threading.Timer(PUBLISHED_AFTER, _publish, [models / app])
+            new.start()
+            load = _under_load(app, model, partial(ask_rest, server, app))
+            new.join()
+            status = server.ask(f"/v1/models/{app}/versions/2").json
+    state = status["model_version_status"][0]["state"]
+    return {"app": app, "new_version": state, **load}
+
+
+def _publish(versions: Path) -> None:
+    shutil.copytree(versions / "1", versions / ".new")
+    (versions / ".new").rename(versions / "2")
 
 
 @contextmanager
