@@ -39,8 +39,9 @@ def spread(values: dict[str, Any]) -> str:
 
 
 def measured(record: dict[str, Any]) -> list[str]:
-    """The metrics with a target, or the headline; and the baseline's accuracy, if there is one."""
-    names = [name for name in record["to_reach"] if name in METRICS] or ["accuracy"]
+    """The metrics with a target, or all that have a name here, and the baseline's accuracy."""
+    aims = [name for name in record["to_reach"] if name in METRICS]
+    names = aims or [name for name in METRICS if name in record["test"]]
     results = [f"{METRICS[name]} {spread(record['test'][name])}" for name in names]
     baseline = record.get("baseline")
     return results + ([f"TF-IDF {spread(baseline['accuracy'])}"] if baseline else [])

@@ -1,6 +1,5 @@
 """Asking a model: loaded here, or behind TensorFlow Serving's interfaces."""
 
-import base64
 import http.client
 import json
 import random
@@ -9,6 +8,8 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
+
+import pybase64
 
 GRPC = "grpc://"
 AVAILABLE = "AVAILABLE"
@@ -155,7 +156,7 @@ def wait_until_ready(is_ready: Callable[[], bool], seconds: float) -> None:
 
 def _encode(value: Value) -> Any:
     if isinstance(value, bytes):
-        return {"b64": base64.b64encode(value).decode()}
+        return {"b64": pybase64.b64encode_as_string(value)}
     return value
 
 

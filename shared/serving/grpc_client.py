@@ -15,6 +15,7 @@ from tensorflow_serving.apis import (
 )
 
 from shared.serving.client import ServerError, pause_seconds, wait_until_ready
+from shared.serving.tensor_proto import write_tensor_proto
 
 _BUSY = (grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.UNAVAILABLE)
 _State = get_model_status_pb2.ModelVersionStatus
@@ -61,8 +62,8 @@ class GrpcModel:
         request.model_spec.name = self._name
         request.model_spec.signature_name = signature
         for name, value in inputs.items():
-            tensor = tf.convert_to_tensor(value).numpy()
-            request.inputs[name].CopyFrom(tf.make_tensor_proto(tensor))
+            tensor = np.asarray(tf.convert_to_tensor(value))
+            request.inputs[name].CopyFrom(write_tensor_proto(tensor))
         outputs = self._call(self._prediction.Predict, request, self._retries).outputs
         return {name: tf.make_ndarray(value) for name, value in outputs.items()}
 

@@ -28,6 +28,7 @@ from shared.serving.model_manager import ModelManager
 from shared.serving.rest import Limits
 from shared.serving.servable import Servable
 from shared.serving.status import ServingError
+from shared.serving.tensor_proto import write_tensor_proto
 
 Answer = TypeVar("Answer")
 SIGNATURE_DEF = "signature_def"
@@ -57,7 +58,7 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
             outputs = servable.answer(signature, inputs, request.output_filter)
             response = predict_pb2.PredictResponse(model_spec=_answered_by(servable, request))
             for name, value in outputs.items():
-                response.outputs[name].CopyFrom(tf.make_tensor_proto(value))
+                response.outputs[name].CopyFrom(write_tensor_proto(value))
             return response
 
         return self._count("Predict", request, context, answer)

@@ -3,13 +3,13 @@
 https://github.com/tensorflow/serving/blob/master/tensorflow_serving/g3doc/api_rest.md
 """
 
-import base64
 import binascii
 from collections.abc import Mapping, Sequence
 from itertools import chain
 from typing import Any
 
 import numpy as np
+import pybase64
 from grpc import StatusCode
 
 from shared.serving.status import ServingError
@@ -166,7 +166,7 @@ def _read_bytes(value: Any) -> bytes:
         return value.encode("utf-8", "surrogatepass")
     if isinstance(value, dict) and set(value) == {_B64} and isinstance(value[_B64], str):
         try:
-            return base64.b64decode(value[_B64], validate=True)
+            return pybase64.b64decode(value[_B64], validate=True)
         except (binascii.Error, ValueError) as error:
             raise ValueError(f"no base64: {error}") from None
     raise ValueError(f"expected text or {{'b64': …}}, got {_show(value)}")
@@ -189,7 +189,7 @@ def _read_numbers(values: Sequence[Any], dtype: np.dtype) -> np.ndarray:
 
 
 def _write_base64(value: bytes) -> dict[str, str]:
-    return {_B64: base64.b64encode(value).decode()}
+    return {_B64: pybase64.b64encode_as_string(value)}
 
 
 def _write_text(value: bytes) -> str:

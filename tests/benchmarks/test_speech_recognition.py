@@ -47,6 +47,7 @@ RECORDS = [
         60 * 60,
         at_most={"wer": 0.095, "cer": 0.051},
     ),
+    Record("speech_recognition", "an4-best-ngrams", (*AN4, "--decoding.beam_width=16"), (0,), {}),
 ]
 
 
