@@ -1,6 +1,7 @@
 import json
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ from shared.serving.repository import (
     prune,
     roll_back,
 )
+from shared.training.command_line import RunOptions
 
 ROOT = Path(shared.__file__ or "").parents[1]
 CONFIG = """# A comment
@@ -117,6 +119,27 @@ def test_the_files_of_the_repository_are_what_the_server_expects() -> None:
     assert batching.max_batch_size.value > 1 and batching.num_batch_threads.value > 0
     monitoring = read_config(folder / "monitoring.config", MonitoringConfig).prometheus_config
     assert monitoring.enable and monitoring.path == "/monitoring/prometheus/metrics"
+
+
+def test_a_first_training_makes_what_the_configuration_names() -> None:
+    folder = ROOT / "saved_models"
+    config = read_config(folder / "models.config", ModelServerConfig).model_config_list.config
+    assert RunOptions().saved_models == Path(folder.name)
+    for entry in config:
+        assert import_module(f"apps.{entry.name}.train").build_app().name == entry.name
+        assert set(entry.version_labels.values()) == {1}
+
+
+@pytest.mark.skipif(
+    not list((ROOT / "saved_models").glob("*/1")), reason="needs the models of `make demo`"
+)
+def test_every_path_of_the_configuration_is_there_after_the_demo() -> None:
+    folder = ROOT / "saved_models"
+    config = read_config(folder / "models.config", ModelServerConfig).model_config_list.config
+    for entry in config:
+        for version in entry.version_labels.values():
+            path = folder / Path(entry.base_path).relative_to("/models") / str(version)
+            assert (path / "saved_model.pb").exists(), f"{path}: run `make demo` for all apps"
 
 
 def test_compose_and_kubernetes_mount_what_is_there() -> None:
