@@ -12,7 +12,7 @@ def read_reviews() -> list[Text]:
     """Makes the reviews of `reviews.grammar`, which are synthetic.
 
     Returns:
-        4000 training, 600 validation and 1000 test reviews, half of them `"negative"` and half
+        7000 training, 600 validation and 1000 test reviews, half of them `"negative"` and half
         `"positive"`. Each split has phrasings of its own; words of praise and blame are shared.
     """
     return [

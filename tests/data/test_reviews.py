@@ -44,7 +44,7 @@ def test_the_grammar_is_without_warnings_and_says_that_it_is_synthetic():
 def test_splits_have_their_sizes_and_both_labels_equally_often(splits):
     counts = {name: Counter(r.labels for r in reviews) for name, reviews in splits.items()}
     assert counts == {
-        "train": {("negative",): 2000, ("positive",): 2000},
+        "train": {("negative",): 3500, ("positive",): 3500},
         "validation": {("negative",): 300, ("positive",): 300},
         "test": {("negative",): 500, ("positive",): 500},
     }
