@@ -127,7 +127,7 @@ def test_a_first_training_makes_what_the_configuration_names() -> None:
     assert RunOptions().saved_models == Path(folder.name)
     for entry in config:
         assert import_module(f"apps.{entry.name}.train").build_app().name == entry.name
-        assert set(entry.version_labels.values()) == {1}
+        assert set(entry.version_labels.values()) == {1}  # What `publish` begins with.
 
 
 @pytest.mark.skipif(
