@@ -90,6 +90,9 @@ export function drawWaveform(canvas, samples) {
   }
 }
 
+/** What lies 60 decibels below the loudest is black; in the logarithm of the power. */
+const DYNAMIC_RANGE = 6 * Math.log(10);
+
 /** Draws frequencies, low ones at the bottom, over time; loud ones are bright. */
 export function drawSpectrogram(canvas, samples) {
   const context = canvas.getContext('2d');
@@ -104,8 +107,8 @@ export function drawSpectrogram(canvas, samples) {
   columns.forEach((levels, x) => {
     for (let y = 0; y < height; y += 1) {
       const level = levels[Math.floor(((height - 1 - y) / height) * levels.length)];
-      const share = Math.max(0, 1 + (level - loudest) / 8);
-      image.data.set([255 * share ** 1.5, 200 * share ** 2.5, 90 + 120 * share * (1 - share), 255], 4 * (y * width + x));
+      const share = Math.max(0, 1 + (level - loudest) / DYNAMIC_RANGE);
+      image.data.set([255 * share ** 1.2, 220 * share ** 2.2, 90 + 120 * share * (1 - share), 255], 4 * (y * width + x));
     }
   });
   context.putImageData(image, 0, 0);
