@@ -11,6 +11,7 @@ import tensorflow as tf
 from google.protobuf.message import DecodeError
 from tensorflow.core.protobuf import saved_model_pb2
 
+from shared.export.answers import join_batches
 from shared.export.saved_model import ServedModel, SessionModel, load_saved_model
 from shared.export.warmup import replay_warmup
 
@@ -192,7 +193,7 @@ def _predict_in_batches(
     if len(parts) == 1:
         return parts[0]
     return {
-        name: np.concatenate([part[name] for part in parts]) for name in parts[0] if name in names
+        name: join_batches([part[name] for part in parts]) for name in parts[0] if name in names
     }
 
 

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -11,6 +11,7 @@ import numpy as np
 import tyro
 
 from shared.environment import quiet_tensorflow
+from shared.export.answers import join_batches
 from shared.training.app import App, Evaluation, Labels, Split
 from shared.training.command_line import refuse
 from shared.training.config import Config, ConfigError, read_config
@@ -57,22 +58,8 @@ def answer_split(
         parts.append(model.predict(**{input_name: batch["input"]}))
         labels.append(batch["label"])
         ids += [name.decode("utf-8", "replace") for name in batch["id"]]
-    outputs = {name: _concatenate([part[name] for part in parts]) for name in parts[0]}
+    outputs = {name: join_batches([part[name] for part in parts]) for name in parts[0]}
     return Answers(outputs, np.concatenate(labels), ids)
-
-
-def _concatenate(parts: Sequence[np.ndarray]) -> np.ndarray:
-    """Joins batches; those of fewer columns are padded with "", -1 or 0."""
-    if parts[0].ndim == 1:
-        return np.concatenate(parts)
-    padding: Any = {"O": b"", "i": -1}.get(parts[0].dtype.kind, 0)
-    width = max(part.shape[1] for part in parts)
-    return np.concatenate(
-        [
-            np.pad(part, ((0, 0), (0, width - part.shape[1])), constant_values=padding)
-            for part in parts
-        ]
-    )
 
 
 @dataclass(frozen=True)
