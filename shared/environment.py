@@ -21,6 +21,15 @@ def quiet_tensorflow() -> None:
     absl_logging.set_verbosity(absl_logging.ERROR)
 
 
+def limit_op_threads(number: int) -> None:
+    """Sets how many threads share the work of one TensorFlow op; 0 leaves it to TensorFlow.
+
+    Work on a few rows takes longer to be shared out than to be done.
+    """
+    if number:
+        os.environ["TF_NUM_INTRAOP_THREADS"] = str(number)
+
+
 def keep_memory() -> None:
     """Lets the process keep the memory of freed arrays for the next ones.
 

@@ -9,6 +9,7 @@ import urllib.request
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
+import orjson
 import pybase64
 
 GRPC = "grpc://"
@@ -74,7 +75,7 @@ class RestModel:
             "signature_name": signature,
             "inputs": {name: [_encode(value) for value in rows] for name, rows in inputs.items()},
         }
-        answer = self._send(f"{self.url}:predict", json.dumps(body).encode(), self.retries)
+        answer = self._send(f"{self.url}:predict", write_request(body), self.retries)
         if not isinstance(answer, dict) or "outputs" not in answer:
             raise ServerError(
                 f"{self.url} gave no answer of a model but {str(answer)[:200]!r}. Expected an "
@@ -129,6 +130,16 @@ def connect(url: str, name: str, timeout_seconds: float = 60.0, retries: int = 3
     from shared.serving.grpc_client import GrpcModel
 
     return GrpcModel(url.removeprefix(GRPC).rstrip("/"), name, timeout_seconds, retries)
+
+
+def write_request(body: Mapping[str, Any]) -> bytes:
+    """The JSON of a request; bytes must be base64 already."""
+    columns = body["inputs"].values()
+    if any(isinstance(value, float | list) for column in columns for value in column):
+        return json.dumps(
+            body
+        ).encode()  # The faster writer makes null of a float that is no number.
+    return orjson.dumps(body)
 
 
 def pause_seconds(attempt: int) -> float:

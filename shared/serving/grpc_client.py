@@ -15,7 +15,7 @@ from tensorflow_serving.apis import (
 )
 
 from shared.serving.client import ServerError, pause_seconds, wait_until_ready
-from shared.serving.tensor_proto import write_tensor_proto
+from shared.serving.tensor_proto import read_tensor_proto, write_tensor_proto
 
 _BUSY = (grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.UNAVAILABLE)
 _State = get_model_status_pb2.ModelVersionStatus
@@ -65,7 +65,7 @@ class GrpcModel:
             tensor = np.asarray(tf.convert_to_tensor(value))
             request.inputs[name].CopyFrom(write_tensor_proto(tensor))
         outputs = self._call(self._prediction.Predict, request, self._retries).outputs
-        return {name: tf.make_ndarray(value) for name, value in outputs.items()}
+        return {name: read_tensor_proto(value) for name, value in outputs.items()}
 
     def wait_ready(self, seconds: float = 60.0) -> None:
         """Waits until the server is there and a version of the model is loaded.

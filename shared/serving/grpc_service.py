@@ -8,7 +8,6 @@ from typing import Any, TypeVar
 
 import grpc
 import numpy as np
-import tensorflow as tf
 from grpc import StatusCode
 from tensorflow.core.framework import tensor_pb2
 from tensorflow_serving.apis import (
@@ -28,7 +27,7 @@ from shared.serving.model_manager import ModelManager
 from shared.serving.rest import Limits
 from shared.serving.servable import Servable
 from shared.serving.status import ServingError
-from shared.serving.tensor_proto import write_tensor_proto
+from shared.serving.tensor_proto import read_tensor_proto, write_tensor_proto
 
 Answer = TypeVar("Answer")
 SIGNATURE_DEF = "signature_def"
@@ -184,7 +183,7 @@ def _read(name: str, value: tensor_pb2.TensorProto) -> np.ndarray:
     try:
         if not 0 <= elements <= _MOST_ELEMENTS:
             raise ValueError(f"expected at most {_MOST_ELEMENTS} elements, got {elements}")
-        return tf.make_ndarray(value)
+        return read_tensor_proto(value)
     except (TypeError, ValueError) as error:
         raise ServingError(
             StatusCode.INVALID_ARGUMENT, f"input {name}: no tensor: {error}"

@@ -9,7 +9,7 @@ from typing import NoReturn
 
 import tyro
 
-from shared.environment import quiet_tensorflow
+from shared.environment import limit_op_threads, quiet_tensorflow
 
 _BACKLOG = 128
 
@@ -34,6 +34,9 @@ class ServerOptions:
     """Let pages of other servers ask this one."""
     threads: int = 32
     """Requests that are answered at a time."""
+    op_threads: int = 1
+    """Threads that share the work of one op (0 = one for each core): several requests, and the
+    branches of a model, are computed side by side anyway."""
     queue: int = 100
     """Requests that may wait; those beyond are refused with status 429."""
     body_megabytes: float = 64.0
@@ -52,6 +55,7 @@ def main(options: ServerOptions) -> None:
     _refuse_other_folders(options.models)
     listener = _listen(options)
     quiet_tensorflow()
+    limit_op_threads(options.op_threads)
     # Imported here, so that --help is answered at once.
     from shared.serving.config_files import ConfigFileError
     from shared.serving.local_server import serve

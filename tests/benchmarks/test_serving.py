@@ -9,6 +9,8 @@ import operator
 import os
 import shutil
 import statistics
+import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -34,7 +36,8 @@ from apps import APPS
 from shared.export.saved_model import ServedModel, load_saved_model
 from shared.export.warmup import FILE
 from shared.files import write_atomically
-from shared.serving.tensor_proto import write_tensor_proto
+from shared.serving.client import write_request
+from shared.serving.tensor_proto import read_tensor_proto, write_tensor_proto
 from tests.benchmarks.records import ROOT, hardware, origin
 from tests.serving.conftest import Server, start_server
 
@@ -63,9 +66,8 @@ def test_the_server_under_load() -> None:
         with start_server(MODELS, *flags) as server:
             for app in APPS:
                 for interface, connect in INTERFACES.items():
-                    open_client = partial(connect, server, app)
-                    alone = _alone(app, direct[app], open_client)
-                    load = _under_load(app, direct[app], open_client)
+                    alone = _alone(app, interface, server)
+                    load = _under_load(app, direct[app], partial(connect, server, app))
                     row = {"app": app, "interface": interface, "batching": batching}
                     results.append({**row, "one_client": alone, f"clients_{CLIENTS}": load})
                     print(json.dumps(results[-1]))
@@ -73,7 +75,8 @@ def test_the_server_under_load() -> None:
     values = {
         "command": "python -m pytest -m benchmark tests/benchmarks/test_serving.py",
         "unit": "milliseconds; requests of one row; overhead is what a request takes longer than "
-        "the direct call that follows it",
+        "the direct call that follows it, in a process whose ops have as many threads as the "
+        "server's, one",
         "to_reach": {"one_client overhead p50, no batching": MOST_OVERHEAD, "errors, wrong": 0},
         "results": results,
         "published_under_load": published,
@@ -134,7 +137,8 @@ def ask_rest(server: Server, app: str) -> Iterator[Ask]:
             name: [{"b64": pybase64.b64encode_as_string(value)} for value in values]
             for name, values in rows.items()
         }
-        connection.request("POST", f"/v1/models/{app}:predict", json.dumps({"inputs": inputs}))
+        body = write_request({"inputs": inputs})
+        connection.request("POST", f"/v1/models/{app}:predict", body)
         reply = connection.getresponse()
         return json.loads(reply.read())["outputs"]
 
@@ -153,7 +157,7 @@ def ask_grpc(server: Server, app: str) -> Iterator[Ask]:
             for name, values in rows.items():
                 request.inputs[name].CopyFrom(write_tensor_proto(np.array(values, object)))
             outputs = stub.Predict(request, timeout=60).outputs
-            return {name: tf.make_ndarray(value) for name, value in outputs.items()}
+            return {name: read_tensor_proto(value) for name, value in outputs.items()}
 
         yield ask
 
@@ -174,11 +178,21 @@ def _requests(app: str) -> list[Rows]:
     return rows
 
 
-def _alone(app: str, model: ServedModel, connect: Callable[[], Any]) -> dict[str, Any]:
+def _alone(app: str, interface: str, server: Server) -> dict[str, Any]:
+    """Measures in a process of its own, as TensorFlow makes its threads when it starts."""
+    words = ["-m", "tests.benchmarks.test_serving", app, interface, server.url, server.grpc_address]
+    environment = {**os.environ, "TF_NUM_INTRAOP_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, *words], cwd=ROOT, env=environment, stdout=subprocess.PIPE, check=True
+    )
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def _measure_alone(app: str, interface: str, server: Server) -> dict[str, Any]:
     """One client and the direct call, in turn, so that a busy machine hits both alike."""
-    requests = _requests(app)
+    model, requests = load_saved_model(MODELS / app), _requests(app)
     times: dict[str, list[float]] = {"request": [], "direct": []}
-    with connect() as ask:
+    with INTERFACES[interface](server, app) as ask:
         for number in range(REPETITIONS + 20):
             rows = requests[number % len(requests)]
             for name, call in (("request", ask), ("direct", lambda rows: model.predict(**rows))):
@@ -246,3 +260,7 @@ def _is_equal(answer: Mapping[str, Any], expected: Mapping[str, np.ndarray]) -> 
 def _percentiles(times: list[float]) -> dict[str, float]:
     cuts = statistics.quantiles(times, n=100)
     return {f"p{percent}": round(cuts[percent - 1], 3) for percent in (50, 95, 99)}
+
+
+if __name__ == "__main__":
+    print(json.dumps(_measure_alone(*sys.argv[1:3], Server(*sys.argv[3:5]))))

@@ -1,10 +1,13 @@
 """Tensors as protocol buffers against TensorFlow's own."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorflow.core.framework import tensor_pb2
 
-from shared.serving.tensor_proto import write_tensor_proto
+from shared.serving.tensor_proto import read_tensor_proto, write_tensor_proto
 
 ARRAYS = {
     "strings": np.array([[b"a", b"", b"\xff\x00"]], object),
@@ -31,3 +34,28 @@ def test_messages_say_what_those_of_tensorflow_say(name: str) -> None:
         found = np.asarray(found)
         assert found.shape == values.shape
         np.testing.assert_array_equal(found, values)
+
+
+@pytest.mark.parametrize("name", ARRAYS)
+@pytest.mark.parametrize("write", [write_tensor_proto, tf.make_tensor_proto])
+def test_messages_of_both_are_read(name: str, write: Callable) -> None:
+    values = ARRAYS[name]
+    found = read_tensor_proto(write(values))
+    assert (found.dtype, found.shape) == (values.dtype, values.shape)
+    np.testing.assert_array_equal(found, values)
+
+
+def test_messages_in_other_forms_are_read_as_tensorflow_reads_them() -> None:
+    shape = {"dim": [{"size": 2}, {"size": 2}]}
+    for message in (
+        tensor_pb2.TensorProto(dtype="DT_FLOAT", tensor_shape=shape, float_val=[1, 2, 3, 4]),
+        tensor_pb2.TensorProto(dtype="DT_INT32", tensor_shape=shape, int_val=[7]),
+        tensor_pb2.TensorProto(dtype="DT_STRING", tensor_shape=shape, string_val=[b"a"]),
+        tensor_pb2.TensorProto(dtype="DT_FLOAT", tensor_shape=shape),
+    ):
+        np.testing.assert_array_equal(read_tensor_proto(message), tf.make_ndarray(message))
+    short = tensor_pb2.TensorProto(dtype="DT_FLOAT", tensor_shape=shape, tensor_content=b"1234")
+    with pytest.raises(ValueError):
+        read_tensor_proto(short)
+    with pytest.raises(TypeError):
+        read_tensor_proto(tensor_pb2.TensorProto(dtype="DT_VARIANT", tensor_shape=shape))
