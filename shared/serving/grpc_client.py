@@ -62,8 +62,7 @@ class GrpcModel:
         request.model_spec.name = self._name
         request.model_spec.signature_name = signature
         for name, value in inputs.items():
-            tensor = np.asarray(tf.convert_to_tensor(value))
-            request.inputs[name].CopyFrom(write_tensor_proto(tensor))
+            write_tensor_proto(np.asarray(tf.convert_to_tensor(value)), request.inputs[name])
         outputs = self._call(self._prediction.Predict, request, self._retries).outputs
         return {name: read_tensor_proto(value) for name, value in outputs.items()}
 

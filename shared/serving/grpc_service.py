@@ -57,7 +57,7 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
             outputs = servable.answer(signature, inputs, request.output_filter)
             response = predict_pb2.PredictResponse(model_spec=_answered_by(servable, request))
             for name, value in outputs.items():
-                response.outputs[name].CopyFrom(write_tensor_proto(value))
+                write_tensor_proto(value, response.outputs[name])
             return response
 
         return self._count("Predict", request, context, answer)

@@ -4,34 +4,35 @@ import math
 
 import numpy as np
 import tensorflow as tf
-from tensorflow.core.framework import tensor_pb2, tensor_shape_pb2, types_pb2
+from tensorflow.core.framework import tensor_pb2, types_pb2
 
-_WHOLE_BYTES = {
+_ARRAYS = {
     dtype.as_datatype_enum: np.dtype(dtype.as_numpy_dtype)
-    for dtype in (tf.bool, tf.uint8, tf.int32, tf.int64, tf.float16, tf.float32, tf.float64)
+    for dtype in map(tf.as_dtype, range(types_pb2.DT_FLOAT, types_pb2.DT_UINT64 + 1))
+    if dtype.is_bool or dtype.is_integer or dtype.is_floating or dtype.is_complex
 }
+_NUMBERS = {array: number for number, array in _ARRAYS.items()}
 
 
-def write_tensor_proto(values: np.ndarray) -> tensor_pb2.TensorProto:
-    """Makes a message of an array.
+def write_tensor_proto(values: np.ndarray, message: tensor_pb2.TensorProto) -> None:
+    """Fills an empty message with an array.
 
-    It says what `tf.make_tensor_proto` says, which takes half a millisecond for the ten outputs of
-    an app.
+    It then says what `tf.make_tensor_proto` says, which takes half a millisecond for the ten
+    outputs of an app.
 
     Args:
         values: Numbers, booleans, or bytes in an array of objects.
+        message: Where to write.
     """
-    shape = tensor_shape_pb2.TensorShapeProto(
-        dim=[tensor_shape_pb2.TensorShapeProto.Dim(size=size) for size in values.shape]
-    )
-    message = tensor_pb2.TensorProto(
-        dtype=tf.as_dtype(values.dtype).as_datatype_enum, tensor_shape=shape
-    )
+    for size in values.shape:
+        message.tensor_shape.dim.add(size=size)
+    message.tensor_shape.SetInParent()
     if values.dtype.hasobject:
+        message.dtype = types_pb2.DT_STRING
         message.string_val.extend(values.ravel().tolist())
     else:
+        message.dtype = _NUMBERS[values.dtype]
         message.tensor_content = values.tobytes()
-    return message
 
 
 def read_tensor_proto(message: tensor_pb2.TensorProto) -> np.ndarray:
@@ -49,8 +50,8 @@ def read_tensor_proto(message: tensor_pb2.TensorProto) -> np.ndarray:
         values = np.empty(len(message.string_val), object)
         values[:] = message.string_val
         return values.reshape(shape)
-    if message.tensor_content and message.dtype in _WHOLE_BYTES:
-        return np.frombuffer(message.tensor_content, _WHOLE_BYTES[message.dtype]).reshape(shape)
+    if message.tensor_content and message.dtype in _ARRAYS:
+        return np.frombuffer(message.tensor_content, _ARRAYS[message.dtype]).reshape(shape)
     try:
         return tf.make_ndarray(message)
     except KeyError:
