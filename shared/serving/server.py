@@ -12,6 +12,15 @@ import tyro
 from shared.environment import limit_op_threads, quiet_tensorflow
 
 _BACKLOG = 128
+_LEAST = {
+    "threads": 1,
+    "op_threads": 0,
+    "queue": 0,
+    "body_megabytes": 0.001,
+    "batch_size": 1,
+    "timeout_seconds": 0.001,
+    "poll_seconds": 0.01,
+}
 
 
 @dataclass(frozen=True)
@@ -51,6 +60,7 @@ class ServerOptions:
 
 def main(options: ServerOptions) -> None:
     """Serves until it is interrupted, then finishes what it has accepted."""
+    _refuse_too_little(options)
     _refuse_public(options)
     _refuse_other_folders(options.models)
     listener = _listen(options)
@@ -64,6 +74,16 @@ def main(options: ServerOptions) -> None:
         serve(options, listener)
     except (ConfigFileError, OSError) as error:
         _refuse(str(error))
+
+
+def _refuse_too_little(options: ServerOptions) -> None:
+    wrong = [
+        f"--{name.replace('_', '-')} is {getattr(options, name)}; expected at least {least}"
+        for name, least in _LEAST.items()
+        if not getattr(options, name) >= least
+    ]
+    if wrong:
+        _refuse("\n       ".join(wrong))
 
 
 def _refuse_public(options: ServerOptions) -> None:

@@ -1,0 +1,33 @@
+"""Settings that are made before TensorFlow is loaded, in processes that load it."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from shared.environment import limit_op_threads
+
+VARIABLE = "TF_NUM_INTRAOP_THREADS"
+
+
+@pytest.mark.parametrize(("number", "expected"), [(3, "3"), (0, "5")])
+def test_threads_of_an_op_are_left_to_tensorflow_unless_asked_for(
+    number: int, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(VARIABLE, "5")
+    limit_op_threads(number)
+    assert os.environ[VARIABLE] == expected
+
+
+def test_the_server_names_all_flags_that_are_too_small() -> None:
+    flags = ["--op-threads=-1", "--threads=0", "--timeout-seconds=nan"]
+    command = [sys.executable, "-m", "shared.serving.server", *flags]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2
+    for said in (
+        "--op-threads is -1; expected at least 0",
+        "--threads is 0; expected at least 1",
+        "--timeout-seconds is nan",
+    ):
+        assert said in done.stderr
