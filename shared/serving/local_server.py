@@ -78,11 +78,10 @@ def build_application(rest: RestService, metrics: ServingMetrics, cors: bool) ->
     async def tell_metrics(request: Request) -> Response:
         return Response(metrics.text(), media_type=_PROMETHEUS)
 
-    # `RestService` reads the path itself. Routes are tried in their order.
     routes = [
-        Route("/v1/{path:path}", _Endpoint(rest), methods=_METHODS),
         *page_routes(),
         Route(METRICS_PATH, tell_metrics),
+        # `RestService` reads the path itself.
         Route("/{path:path}", _Endpoint(rest), methods=_METHODS),
     ]
     middleware = [Middleware(GZipMiddleware, minimum_size=_GZIP_FROM)]

@@ -38,6 +38,7 @@ from shared.export.saved_model import ServedModel, load_saved_model
 from shared.export.warmup import FILE
 from shared.files import write_atomically
 from shared.serving.client import write_request
+from shared.serving.server import ServerOptions
 from shared.serving.tensor_proto import read_tensor_proto, write_tensor_proto
 from tests.benchmarks.records import ROOT, hardware, origin
 from tests.serving.conftest import Server, start_server
@@ -183,7 +184,7 @@ def _alone(app: str, interface: str, server: Server) -> dict[str, Any]:
     Several, as each has luck or none with where its memory lies.
     """
     words = ["-m", "tests.benchmarks.test_serving", app, interface, server.url, server.grpc_address]
-    environment = {**os.environ, "TF_NUM_INTRAOP_THREADS": "1"}
+    environment = {**os.environ, "TF_NUM_INTRAOP_THREADS": str(ServerOptions().op_threads)}
     times: dict[str, list[float]] = {"request": [], "direct": []}
     for _ in range(PROCESSES):
         done = subprocess.run(

@@ -1,4 +1,5 @@
 import json
+import math
 import re
 import socket
 import threading
@@ -7,7 +8,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from shared.serving.client import RestModel, ServerError
+from shared.serving.client import RestModel, ServerError, write_request
 
 
 @contextmanager
@@ -44,6 +45,12 @@ def test_the_request_is_the_columnar_form_of_the_protocol(serve_http):
     inputs = {"image_bytes": [{"b64": "//79"}, {"b64": ""}], "text": ["grün", "b"]}
     body = {"signature_name": "described", "inputs": inputs}
     assert requests == [("/v1/models/image_recognition:predict", body)]
+
+
+def test_what_is_no_number_and_no_unicode_reaches_the_server_as_it_is():
+    body = {"inputs": {"waveform": [[0.5, float("nan")]], "text": ["a\ud800"]}}
+    read = json.loads(write_request(body))["inputs"]
+    assert read["text"] == ["a\ud800"] and math.isnan(read["waveform"][0][1])
 
 
 def test_numbers_and_the_default_signature(serve_http):

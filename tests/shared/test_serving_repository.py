@@ -130,16 +130,16 @@ def test_a_first_training_makes_what_the_configuration_names() -> None:
         assert set(entry.version_labels.values()) == {1}  # What `publish` begins with.
 
 
-@pytest.mark.skipif(
-    not list((ROOT / "saved_models").glob("*/1")), reason="needs the models of `make demo`"
-)
 def test_every_path_of_the_configuration_is_there_after_the_demo() -> None:
     folder = ROOT / "saved_models"
     config = read_config(folder / "models.config", ModelServerConfig).model_config_list.config
-    for entry in config:
-        for version in entry.version_labels.values():
-            path = folder / Path(entry.base_path).relative_to("/models") / str(version)
-            assert (path / "saved_model.pb").exists(), f"{path}: run `make demo` for all apps"
+    models = {folder / Path(e.base_path).relative_to("/models"): e.version_labels for e in config}
+    trained = [model for model in models if model.exists()]
+    if not trained:
+        pytest.skip("needs the models of `make demo`")
+    for model in trained:
+        for version in models[model].values():
+            assert (model / str(version) / "saved_model.pb").exists(), model
 
 
 def test_compose_and_kubernetes_mount_what_is_there() -> None:
