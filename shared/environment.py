@@ -10,7 +10,20 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 _LARGEST_THRESHOLD, _LARGEST_INT = 2**30, 2**31 - 1
 
 
-def quiet_tensorflow() -> None:
+def prepare_tensorflow(op_threads: int = 0) -> None:
+    """Makes the settings that have to be made before TensorFlow is loaded.
+
+    Args:
+        op_threads: How many threads share the work of one op; 0 leaves it to TensorFlow. Work on a
+            few rows takes longer to be shared out than to be done.
+    """
+    _hide_log()
+    _keep_memory()
+    if op_threads:
+        os.environ["TF_NUM_INTRAOP_THREADS"] = str(op_threads)
+
+
+def _hide_log() -> None:
     """Hides TensorFlow's log of missing GPUs, gradients that a server does not need, and the like;
     exceptions are not affected."""
     # Imported here, as what asks a server needs neither this nor TensorFlow, which brings it.
@@ -21,20 +34,11 @@ def quiet_tensorflow() -> None:
     absl_logging.set_verbosity(absl_logging.ERROR)
 
 
-def limit_op_threads(number: int) -> None:
-    """Sets how many threads share the work of one TensorFlow op; 0 leaves it to TensorFlow.
-
-    Work on a few rows takes longer to be shared out than to be done.
-    """
-    if number:
-        os.environ["TF_NUM_INTRAOP_THREADS"] = str(number)
-
-
-def keep_memory() -> None:
+def _keep_memory() -> None:
     """Lets the process keep the memory of freed arrays for the next ones.
 
     The GNU C library gives large blocks back to the system at once, which then clears the same
-    pages for every training step. Does nothing where that library is not in use.
+    pages for every batch. Does nothing where that library is not in use.
     """
     with suppress(OSError, AttributeError):
         library = ctypes.CDLL("libc.so.6")

@@ -145,7 +145,7 @@ class Config(RunConfig):
 
 QUICK = Config(
     optimizer=OptimizerConfig(name="muon", learning_rate=0.01, momentum=0.95, average_decay=0.99),
-    training=TrainingConfig(epochs=2, minimum_steps=600, batch_size=64),
+    training=TrainingConfig(epochs=2, minimum_steps=600, batch_size=64, op_threads=1),
 )
 BEST = replace(
     QUICK,

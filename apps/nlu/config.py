@@ -110,7 +110,11 @@ QUICK = Config(
         average_decay=0.995,
     ),
     training=TrainingConfig(
-        epochs=4, minimum_steps=1200, batch_size=32, monitor="validation_sentence_accuracy"
+        epochs=4,
+        minimum_steps=1200,
+        batch_size=32,
+        monitor="validation_sentence_accuracy",
+        op_threads=1,
     ),
 )
 BEST = replace(

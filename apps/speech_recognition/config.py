@@ -173,7 +173,7 @@ QUICK = Config(
         clip_norm=50.0,
         average_decay=0.99,
     ),
-    training=TrainingConfig(epochs=8, minimum_steps=700, batch_size=16),
+    training=TrainingConfig(epochs=8, minimum_steps=700, batch_size=16, op_threads=1),
 )
 BEST = replace(
     QUICK,

@@ -7,6 +7,8 @@ import tensorflow as tf
 from shared.layers.ctc_decoding import Decoded, read_path, shift_right
 from shared.layers.ctc_frames import count_frames, required_frames
 
+_NEVER_REACHED = 2
+
 
 def align(logits: tf.Tensor, labels: tf.Tensor) -> Decoded:
     """Finds the likeliest path that reads as the labels ("forced alignment").
@@ -43,32 +45,41 @@ def _interleave(labels: tf.Tensor, blank: tf.Tensor) -> tf.Tensor:
 
 def _best_states(scores: tf.Tensor, symbols: tf.Tensor, blank: tf.Tensor) -> tf.Tensor:
     """The states of the best path through all labels, `(batch, frames)`."""
-    totals, moves = _forward(tf.transpose(scores, (1, 0, 2)), symbols, blank)
-    last = 2 * tf.reduce_sum(tf.cast(symbols != blank, tf.int32), axis=1)
-    before = tf.maximum(last - 1, 0)
+    totals, moves = _forward(scores, symbols, blank)
+    last = 2 * tf.reduce_sum(tf.cast(symbols != blank, tf.int32), axis=1) + _NEVER_REACHED
+    before = tf.maximum(last - 1, _NEVER_REACHED)
     at_last, at_before = (tf.gather(totals, state, batch_dims=1) for state in (last, before))
-    return _follow_back(moves, tf.where(at_before > at_last, before, last), tf.shape(scores)[1])
+    end = tf.where(at_before > at_last, before, last)
+    return _follow_back(moves, end, tf.shape(scores)[1]) - _NEVER_REACHED
 
 
 def _forward(
     scores: tf.Tensor, symbols: tf.Tensor, blank: tf.Tensor
 ) -> tuple[tf.Tensor, tf.TensorArray]:
-    """The score of the best way to each state, `(batch, states)`, and its moves at each frame."""
-    steps = tf.shape(scores)[0]
+    """The score of the best way to each state, `(batch, states)`, and its moves at each frame.
+
+    Two states that are never reached stand before the first, so that all have two before them.
+    """
+    batch, steps = tf.unstack(tf.shape(scores)[:2])
     # A blank cannot be passed over, nor the blank between equal labels.
     two_before = tf.pad(symbols, [[0, 0], [2, 0]], constant_values=blank)[:, :-2]
     skip = tf.where((symbols != blank) & (symbols != two_before), 0.0, -math.inf)
-    is_first = tf.range(tf.shape(symbols)[1]) == 0
-    totals = tf.where(is_first & (symbols == blank), 0.0, -math.inf)
+    zeros = tf.zeros_like(skip)
+    front = [[0, 0], [0, 0], [_NEVER_REACHED, 0]]
+    costs = tf.pad(tf.stack([zeros, zeros, skip], axis=1), front, constant_values=-math.inf)
+    emissions = tf.pad(tf.gather(scores, symbols, axis=2, batch_dims=1), front)
+    emissions = tf.transpose(emissions, (1, 0, 2))
+    states = tf.range(tf.shape(costs)[2])
+    origins = tf.maximum(states - [[0], [1], [2]], 0)
+    totals = tf.where(states == _NEVER_REACHED, tf.zeros([batch, 1]), -math.inf)
 
     def advance(
         time: tf.Tensor, totals: tf.Tensor, moves: tf.TensorArray
     ) -> tuple[tf.Tensor, tf.Tensor, tf.TensorArray]:
-        padded = tf.pad(totals, [[0, 0], [2, 0]], constant_values=-math.inf)
-        ways = tf.stack([totals, padded[:, 1:-1], padded[:, :-2] + skip])
-        emissions = tf.gather(scores[time], symbols, batch_dims=1)
-        move = tf.cast(tf.argmax(ways, output_type=tf.int32), tf.int8)
-        return time + 1, tf.reduce_max(ways, axis=0) + emissions, moves.write(time, move)
+        ways = tf.gather(totals, origins, axis=1) + costs
+        move = tf.cast(tf.argmax(ways, axis=1, output_type=tf.int32), tf.int8)
+        totals = tf.reduce_max(ways, axis=1) + tf.gather(emissions, time)
+        return time + 1, totals, moves.write(time, move)
 
     first = (0, totals, tf.TensorArray(tf.int8, steps))
     _, totals, moves = tf.while_loop(lambda time, *_: time < steps, advance, first)

@@ -17,6 +17,9 @@ from shared.layers.ctc_frames import count_frames
 _LABELS_PER_FRAME = 10
 # An odd constant with well-mixed bits: the golden ratio times 2 ** 64, as a signed number.
 _MULTIPLIER = -7046029254386353131
+# Makes of the first beam's values what all are divided by: its total, for both of its parts, and
+# its weight.
+_FIRST = ((1.0, 1.0, 0.0), (1.0, 1.0, 0.0), (0.0, 0.0, 1.0))
 
 
 class BeamDecoded(NamedTuple):
@@ -37,7 +40,7 @@ class _Frames(NamedTuple):
 
     Attributes:
         probabilities: float32 `(batch, classes + 1)`.
-        labels: int64 `(batch, candidates, 1)`, the likeliest labels.
+        labels: int64 `(batch, candidates)`, the likeliest labels.
         best: float32 `(batch, candidates, 1)`, their probabilities.
     """
 
@@ -49,15 +52,17 @@ class _Frames(NamedTuple):
 class _Fusion(NamedTuple):
     """A weighted language model; of its tables, the rows one after another.
 
+    A state is told by where its row begins.
+
     Attributes:
-        scores: float32 `(states * classes,)`, what a label adds to the score of a text.
+        weights: float32 `(states * classes,)`, what a label makes of the weight of a text.
         transitions: int64 `(states * classes,)`, the state behind it.
-        end_scores: float32 `(states,)`, what the end of the text adds.
+        end_weights: float32 `(states,)`, what the end of the text makes of it.
     """
 
-    scores: tf.Tensor
+    weights: tf.Tensor
     transitions: tf.Tensor
-    end_scores: tf.Tensor
+    end_weights: tf.Tensor
 
 
 class _Values(NamedTuple):
@@ -80,7 +85,7 @@ class _Prefixes(NamedTuple):
 
     Attributes:
         last: The last label; the blank where there is none.
-        state: The language model's state behind it.
+        state: The language model's state behind it: where its row begins.
         name: A hash of the labels.
         parent: The name of what is one label shorter.
     """
@@ -92,10 +97,25 @@ class _Prefixes(NamedTuple):
 
 
 class _Beams(NamedTuple):
-    """What is held at a frame, the highest score first."""
+    """What is held at a frame, the highest score first.
 
-    values: _Values
-    prefixes: _Prefixes
+    As few tensors as can be go from frame to frame: each costs time of its own at every one.
+
+    Attributes:
+        values: float32 `(batch, 3, beam_width)`, those of `_Values`.
+        prefixes: int64 `(batch, 4, beam_width)`, those of `_Prefixes`.
+        scale: float32 `(batch, 3, 1)`, the logarithms of what the values were divided by.
+    """
+
+    values: tf.Tensor
+    prefixes: tf.Tensor
+    scale: tf.Tensor
+
+    def split(self) -> tuple[_Values, _Prefixes]:
+        return (
+            _Values(*tf.split(self.values, 3, axis=1)),
+            _Prefixes(*tf.split(self.prefixes, 4, axis=1)),
+        )
 
 
 def beam_decode(
@@ -129,23 +149,23 @@ def beam_decode(
     steps = tf.reduce_max(tf.concat([[0], count_frames(logits)], axis=0))
 
     def step(
-        time: tf.Tensor, beams: _Beams, scale: tf.Tensor, choices: tf.TensorArray
-    ) -> tuple[tf.Tensor, _Beams, tf.Tensor, tf.TensorArray]:
+        time: tf.Tensor, beams: _Beams, choices: tf.TensorArray
+    ) -> tuple[tf.Tensor, _Beams, tf.TensorArray]:
         frame = _Frames(*(tf.gather(part, time) for part in frames))
-        beams, first, choice = _advance(beams, frame, fusion)
-        return time + 1, beams, scale + tf.math.log(first), choices.write(time + 1, choice)
+        beams, choice = _advance(beams, frame, fusion)
+        return time + 1, beams, choices.write(time + 1, choice)
 
     # One more than there are frames, as an array of nothing cannot be stacked.
     choices = tf.TensorArray(tf.int32, steps + 1).write(0, tf.zeros([batch, beam_width], tf.int32))
-    beams = _first_beams(batch, beam_width, classes, model.start)
-    first = (0, beams, tf.zeros([batch, 1, 1]), choices)
-    _, beams, scale, choices = tf.while_loop(lambda time, *_: time < steps, step, first)
-    total = beams.values.blank + beams.values.label
-    end_weight = tf.exp(tf.gather(fusion.end_scores, beams.prefixes.state))
-    score = total * beams.values.weight * end_weight
+    first = (0, _first_beams(batch, beam_width, classes, model.start), choices)
+    _, beams, choices = tf.while_loop(lambda time, *_: time < steps, step, first)
+    values, prefixes = beams.split()
+    total = values.blank + values.label
+    score = total * values.weight * tf.gather(fusion.end_weights, prefixes.state // classes)
     winner = tf.argmax(score[:, 0], axis=1, output_type=tf.int32)
-    log_probability = tf.gather((tf.math.log(total) + scale)[:, 0], winner, batch_dims=1)
-    return BeamDecoded(_read_back(choices.stack()[1:], winner, frames.labels), log_probability)
+    log_probability = (tf.math.log(total) + beams.scale[:, :1])[:, 0]
+    log_probability = tf.gather(log_probability, winner, batch_dims=1)
+    return BeamDecoded(_read_back(choices.stack(), winner, frames.labels), log_probability)
 
 
 def _indifferent_model(classes: int) -> CharacterLanguageModel:
@@ -156,10 +176,11 @@ def _indifferent_model(classes: int) -> CharacterLanguageModel:
 
 def _fuse(model: CharacterLanguageModel, weight: float, length_bonus: float) -> _Fusion:
     scores = weight * tf.convert_to_tensor(model.log_probabilities)
+    classes = model.transitions.shape[1]
     return _Fusion(
-        scores=tf.reshape(scores[:, :-1] + length_bonus, [-1]),
-        transitions=tf.cast(tf.reshape(model.transitions, [-1]), tf.int64),
-        end_scores=scores[:, -1],
+        weights=tf.exp(tf.reshape(scores[:, :-1] + length_bonus, [-1])),
+        transitions=tf.cast(tf.reshape(model.transitions, [-1]), tf.int64) * classes,
+        end_weights=tf.exp(scores[:, -1]),
     )
 
 
@@ -168,48 +189,48 @@ def _rank_labels(logits: tf.Tensor) -> _Frames:
     probabilities = tf.transpose(tf.exp(tf.nn.log_softmax(logits)), (1, 0, 2))
     candidates = min(_LABELS_PER_FRAME, logits.shape[2] - 1)
     best, labels = tf.math.top_k(probabilities[..., :-1], candidates)
-    return _Frames(probabilities, tf.cast(labels, tf.int64)[..., None], best[..., None])
+    return _Frames(probabilities, tf.cast(labels, tf.int64), best[..., None])
 
 
 def _first_beams(batch: tf.Tensor, width: int, classes: int, start: int) -> _Beams:
     """The empty text, and beams that are nothing: they have no probability."""
     certain = tf.one_hot(tf.zeros([batch, 1], tf.int32), width)
     ones = tf.ones([batch, 1, width], tf.int64)
-    return _Beams(
-        _Values(blank=certain, label=tf.zeros_like(certain), weight=tf.ones_like(certain)),
-        _Prefixes(
-            last=ones * classes,
-            state=ones * start,
-            # Numbers that are no hashes of texts, but 0, which stands for the empty one.
-            name=ones * tf.range(0, -width, -1, dtype=tf.int64),
-            parent=ones,
-        ),
+    values = _Values(blank=certain, label=tf.zeros_like(certain), weight=tf.ones_like(certain))
+    prefixes = _Prefixes(
+        last=ones * classes,
+        state=ones * start * classes,
+        # Numbers that are no hashes of texts, but 0, which stands for the empty one.
+        name=ones * tf.range(0, -width, -1, dtype=tf.int64),
+        parent=ones,
     )
+    return _Beams(tf.concat(values, axis=1), tf.concat(prefixes, axis=1), tf.zeros([batch, 3, 1]))
 
 
-def _advance(beams: _Beams, frame: _Frames, fusion: _Fusion) -> tuple[_Beams, tf.Tensor, tf.Tensor]:
-    """The next beams, the probability of the first, and which candidates `(batch, width)` they are.
+def _advance(beams: _Beams, frame: _Frames, fusion: _Fusion) -> tuple[_Beams, tf.Tensor]:
+    """The next beams, and which candidates `(batch, width)` they are.
 
     The candidates are all beams as they are, then all with the likeliest label, and so on.
     """
-    width = beams.prefixes.last.shape[2]
-    is_child = _flip(beams.prefixes.name) == beams.prefixes.parent
-    kept, longer = _keep(beams, frame, is_child), _add_label(beams, frame, fusion, is_child)
-    values = tf.concat([tf.stack(kept, axis=1), tf.stack(longer, axis=1)], axis=2)
-    values = tf.reshape(values, [-1, len(kept), width * (1 + frame.labels.shape[1])])
-    blank, label, weight = tf.unstack(values, axis=1)
+    values, prefixes = beams.split()
+    is_child = _flip(prefixes.name) == prefixes.parent
+    kept = _keep(values, prefixes.last, frame, is_child)
+    longer = _add_label(values, prefixes, frame, fusion, is_child)
+    width = prefixes.last.shape[2]
+    candidates = tf.concat([tf.stack(kept, axis=1), tf.stack(longer, axis=1)], axis=2)
+    candidates = tf.reshape(candidates, [-1, len(kept), width * (1 + frame.labels.shape[1])])
+    blank, label, weight = tf.unstack(candidates, axis=1)
     # Of equal scores, the first is taken: a beam as it is before one with a label that is no text.
     _, choice = tf.math.top_k((blank + label) * weight, width)
-    blank, label, weight = tf.split(tf.gather(values, choice, axis=2, batch_dims=1), 3, axis=1)
-    first = (blank + label)[..., :1]
-    values = _Values(blank / first, label / first, weight / weight[..., :1])
-    return _Beams(values, _follow(beams.prefixes, frame, fusion, choice)), first, choice
+    chosen = tf.gather(candidates, choice, axis=2, batch_dims=1)
+    first = tf.matmul(_FIRST, chosen[..., :1])
+    scale = beams.scale + tf.math.log(first)
+    return _Beams(chosen / first, _follow(beams.prefixes, frame, fusion, choice), scale), choice
 
 
-def _keep(beams: _Beams, frame: _Frames, is_child: tf.Tensor) -> _Values:
+def _keep(values: _Values, last: tf.Tensor, frame: _Frames, is_child: tf.Tensor) -> _Values:
     """The beams as they are: the frame is blank, or the last label, old or new."""
-    blank, label, weight = beams.values
-    last = beams.prefixes.last
+    blank, label, weight = values
     total = blank + label
     passed_on = tf.where(_flip(last) == last, _flip(blank), _flip(total))
     received = tf.reduce_sum(tf.where(is_child, passed_on, 0.0), axis=1, keepdims=True)
@@ -220,52 +241,55 @@ def _keep(beams: _Beams, frame: _Frames, is_child: tf.Tensor) -> _Values:
     )
 
 
-def _add_label(beams: _Beams, frame: _Frames, fusion: _Fusion, is_child: tf.Tensor) -> _Values:
+def _add_label(
+    values: _Values, prefixes: _Prefixes, frame: _Frames, fusion: _Fusion, is_child: tf.Tensor
+) -> _Values:
     """The beams with each of the likeliest labels."""
-    blank, label, weight = beams.values
-    is_repeated = beams.prefixes.last == frame.labels
+    blank, label, weight = values
+    labels = tf.expand_dims(frame.labels, 2)
+    is_repeated = prefixes.last == labels
     # After a label, the same one is new only behind a blank.
     probabilities = tf.where(is_repeated, blank, blank + label) * frame.best
     # Another beam that is the same text has received this already.
     children = tf.matmul(
         tf.cast(is_repeated, tf.float32), tf.cast(is_child, tf.float32), transpose_b=True
     )
-    classes = frame.probabilities.shape[1] - 1
-    scores = tf.gather(fusion.scores, beams.prefixes.state * classes + frame.labels)
     return _Values(
         blank=tf.zeros_like(probabilities),
         label=tf.where(children > 0, 0.0, probabilities),
-        weight=weight * tf.exp(scores),
+        weight=weight * tf.gather(fusion.weights, prefixes.state + labels),
     )
 
 
-def _follow(prefixes: _Prefixes, frame: _Frames, fusion: _Fusion, choice: tf.Tensor) -> _Prefixes:
-    """The beginnings of texts that were chosen."""
-    width = prefixes.last.shape[2]
-    classes = frame.probabilities.shape[1] - 1
-    place = choice[:, None] // width
-    kept = tf.gather(tf.concat(prefixes, axis=1), choice % width, axis=2, batch_dims=1)
+def _follow(prefixes: tf.Tensor, frame: _Frames, fusion: _Fusion, choice: tf.Tensor) -> tf.Tensor:
+    """The beginnings of texts `(batch, 4, width)` that were chosen."""
+    width = prefixes.shape[2]
+    place = tf.expand_dims(choice, 1) // width
+    kept = tf.gather(prefixes, choice % width, axis=2, batch_dims=1)
     _, state, name, _ = tf.split(kept, 4, axis=1)
-    label = tf.gather(frame.labels[..., 0], tf.maximum(place - 1, 0), batch_dims=1)
-    state = tf.gather(fusion.transitions, state * classes + label)
+    label = tf.gather(frame.labels, tf.maximum(place - 1, 0), batch_dims=1)
+    state = tf.gather(fusion.transitions, state + label)
     longer = tf.concat([label, state, (name + label + 1) * _MULTIPLIER, name], axis=1)
-    return _Prefixes(*tf.split(tf.where(place > 0, longer, kept), 4, axis=1))
+    return tf.where(place > 0, longer, kept)
 
 
 def _read_back(choices: tf.Tensor, winner: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
-    """The labels `(batch, length)` of the beam `winner`, by what was chosen at each frame."""
+    """The labels `(batch, length)` of the beam `winner`.
+
+    By what was chosen, `(1 + frames, batch, width)`: for the first frame, at place 1.
+    """
     steps, width = tf.shape(choices)[0], choices.shape[2]
 
     def go_back(
-        time: tf.Tensor, beam: tf.Tensor, places: tf.TensorArray
+        time: tf.Tensor, beam: tf.Tensor, path: tf.TensorArray
     ) -> tuple[tf.Tensor, tf.Tensor, tf.TensorArray]:
-        choice = tf.gather(choices[time - 1], beam, batch_dims=1)
-        return time - 1, choice % width, places.write(time, choice // width)
+        choice = tf.gather(tf.gather(choices, time), beam, batch_dims=1)
+        return time - 1, choice % width, path.write(time, choice)
 
-    places = tf.TensorArray(tf.int32, steps + 1).write(0, winner)
-    *_, places = tf.while_loop(lambda time, *_: time > 0, go_back, (steps, winner, places))
-    places = places.stack()[1:]
-    added = tf.gather(labels[:steps, ..., 0], tf.maximum(places - 1, 0), batch_dims=2)
+    path = tf.TensorArray(tf.int32, steps).write(0, winner)
+    *_, path = tf.while_loop(lambda time, *_: time > 0, go_back, (steps - 1, winner, path))
+    places = path.stack()[1:] // width
+    added = tf.gather(labels[: steps - 1], tf.maximum(places - 1, 0), batch_dims=2)
     added = tf.transpose(tf.where(places > 0, tf.cast(added, tf.int32), -1))
     return tf.ragged.boolean_mask(added, added >= 0).to_tensor(-1)
 

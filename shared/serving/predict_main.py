@@ -16,7 +16,7 @@ import tyro
 from rich.console import Console
 from rich.text import Text
 
-from shared.environment import quiet_tensorflow
+from shared.environment import prepare_tensorflow
 from shared.export.repository import ModelError, find_version
 from shared.serving.client import Model, ServerError, connect
 from shared.serving.microphone import MicrophoneError
@@ -100,7 +100,7 @@ def open_model(folder: Path) -> Model:
         version = find_version(folder)
     except ModelError as error:
         _refuse(str(error))
-    quiet_tensorflow()
+    prepare_tensorflow()
     # Imported here, so that --help and --server do not load TensorFlow.
     from shared.export.saved_model import load_saved_model
 

@@ -9,7 +9,7 @@ from typing import NoReturn
 
 import tyro
 
-from shared.environment import limit_op_threads, quiet_tensorflow
+from shared.environment import prepare_tensorflow
 
 _BACKLOG = 128
 _LEAST = {
@@ -64,8 +64,7 @@ def main(options: ServerOptions) -> None:
     _refuse_public(options)
     _refuse_other_folders(options.models)
     listener = _listen(options)
-    quiet_tensorflow()
-    limit_op_threads(options.op_threads)
+    prepare_tensorflow(options.op_threads)
     # Imported here, so that --help is answered at once.
     from shared.serving.config_files import ConfigFileError
     from shared.serving.local_server import serve

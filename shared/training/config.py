@@ -97,6 +97,9 @@ class TrainingConfig(Checked):
     """Compile the training step with XLA."""
     cache_gigabytes: NotNegative = 2.0
     """Preprocessed training examples up to this size stay in memory; larger sets stream."""
+    op_threads: Annotated[int, Ge(0)] = 0
+    """Threads that share the work of one op (0 = one for each core). The steps of a recurrent layer
+    are too small to be shared out."""
     checkpoint_seconds: Positive = 30.0
     """Time between checkpoints, which --resume goes on from."""
 

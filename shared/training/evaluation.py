@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import tyro
 
-from shared.environment import quiet_tensorflow
+from shared.environment import prepare_tensorflow
 from shared.export.answers import join_batches
 from shared.training.app import App, Evaluation, Labels, Split
 from shared.training.command_line import refuse
@@ -90,7 +90,7 @@ def evaluate_main(
     """
     default = EvaluateArguments(data=tyro.MISSING, model=Path("saved_models") / app_name)
     arguments = tyro.cli(EvaluateArguments, default=default, description=description or "")
-    quiet_tensorflow()
+    prepare_tensorflow()
     from shared.export.repository import ModelError
 
     app = build_app()

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Mapping
 
-from shared.environment import keep_memory, quiet_tensorflow
+from shared.environment import prepare_tensorflow
 from shared.training.app import App
 from shared.training.command_line import parse_arguments, refuse
 from shared.training.config import Config, ConfigError
@@ -24,8 +24,7 @@ def main(
         description: The train script's docstring, for `--help`.
     """
     arguments = parse_arguments(presets, description or "")
-    quiet_tensorflow()
-    keep_memory()
+    prepare_tensorflow(arguments.config.training.op_threads)
     from shared.export.verification import ExportError
     from shared.training.checkpoint import CheckpointError
     from shared.training.fit import NonFiniteLossError

@@ -21,6 +21,7 @@ import pytest
 import soundfile
 import tensorflow as tf
 
+from shared.environment import prepare_tensorflow
 from shared.files import write_atomically
 from shared.layers.log_mel_spectrogram import LogMelSpectrogram
 from shared.layers.resampling import resample
@@ -43,6 +44,7 @@ Option = Callable[[], Any]
 # What librosa imports to read files names modules that Python is about to drop.
 @pytest.mark.filterwarnings("ignore:.* is deprecated and slated for removal:DeprecationWarning")
 def test_front_end_is_ten_times_as_fast_as_librosa() -> None:
+    prepare_tensorflow()
     results = [_measure(rate, batch) for rate in SAMPLE_RATES for batch in BATCHES]
     values = {
         "command": "python -m pytest -m benchmark tests/benchmarks/test_audio_front_end.py",

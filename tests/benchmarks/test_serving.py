@@ -33,6 +33,7 @@ from tensorflow_serving.apis import (
 )
 
 from apps import APPS
+from shared.environment import prepare_tensorflow
 from shared.export.repository import find_version
 from shared.export.saved_model import ServedModel, load_saved_model
 from shared.export.warmup import FILE
@@ -198,6 +199,7 @@ def _alone(app: str, interface: str, server: Server) -> dict[str, Any]:
 
 def _measure_alone(app: str, interface: str, server: Server) -> dict[str, list[float]]:
     """One client and the direct call, in turn, so that a busy machine hits both alike."""
+    prepare_tensorflow()
     model, requests = load_saved_model(MODELS / app), _requests(app)
     times: dict[str, list[float]] = {"request": [], "direct": []}
     with INTERFACES[interface](server, app) as ask:

@@ -17,6 +17,7 @@ import pytest
 
 import data
 from data.audio import decode_wav, encode_wav
+from shared.environment import prepare_tensorflow
 from shared.files import write_atomically
 from tests.benchmarks.records import ROOT, hardware, origin
 
@@ -63,6 +64,7 @@ def _clips() -> list[bytes]:
 
 
 def _measure(batch: int) -> dict[str, Any]:
+    prepare_tensorflow()
     from shared.export.saved_model import load_saved_model
 
     model, clips = load_saved_model(MODEL), _clips()

@@ -9,7 +9,7 @@ import pytest
 import soundfile
 from PIL import Image
 
-from apps.client import Client
+from shared.serving import Client
 from shared.serving.client import RestModel, ServerError, connect
 from tests.made_up import sing
 from tests.serving.conftest import ROOT, Server
@@ -81,7 +81,7 @@ def test_a_server_that_stays_busy_is_given_up(serve_http) -> None:
 def test_the_client_starts_at_once_and_without_tensorflow(apps_server: Server) -> None:
     program = (
         "import sys, time; start = time.process_time()\n"
-        "from apps.client import Client\n"
+        "from shared.serving import Client\n"
         f"answer = Client({apps_server.url!r}).nlp('lovely')\n"
         "print(time.process_time() - start, answer.label, 'tensorflow' in sys.modules)"
     )

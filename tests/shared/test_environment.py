@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from shared.environment import limit_op_threads
+from shared.environment import prepare_tensorflow
 
 VARIABLE = "TF_NUM_INTRAOP_THREADS"
 
@@ -16,7 +16,7 @@ def test_threads_of_an_op_are_left_to_tensorflow_unless_asked_for(
     number: int, expected: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(VARIABLE, "5")
-    limit_op_threads(number)
+    prepare_tensorflow(number)
     assert os.environ[VARIABLE] == expected
 
 
