@@ -94,9 +94,14 @@ def test_equals_soundfile(subtype, channels, container):
     assert decode(audio_bytes)[2] == [11_025]
 
 
-def test_a_row_alone_equals_the_row_in_a_mixed_batch():
-    files = [encode(name, channels) for name in SUBTYPES for channels in (1, 3)]
-    files += [b"", GOOD, encode("ULAW"), encode("PCM_24", frames=7), b"RIFF"]
+ALL_FORMS = [encode(name, channels) for name in SUBTYPES for channels in (1, 3)]
+ALL_FORMS += [encode("PCM_24", frames=7)]
+COMMON_FORM = [encode("PCM_16", frames=frames) for frames in (1, 7, FRAMES)]
+BAD = [b"", GOOD, encode("ULAW"), encode("PCM_24", frames=0), b"RIFF"]
+
+
+@pytest.mark.parametrize("files", [ALL_FORMS + BAD, COMMON_FORM + BAD, BAD], ids=len)
+def test_a_row_alone_equals_the_row_in_a_batch(files):
     rows, errors, rates = decode(*files)
     for file, row, error, rate in zip(files, rows, errors, rates, strict=True):
         alone, (alone_error,), (alone_rate,) = decode(file)
