@@ -40,6 +40,8 @@ class _Recurrent(keras.Layer):
         self.weight_dropout = keras.layers.Dropout(recurrent_dropout, dtype="float32")
         self.supports_masking = True
         self.supports_jit = False  # The number of packed steps is known only when the graph runs.
+        # Two directions keep two cores busy; one does with several products.
+        self.products = 1 if bidirectional else self.num_gates
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         features = input_shape[-1]
@@ -219,7 +221,10 @@ class LSTM(_Recurrent):
     ) -> tuple[tf.Tensor, ...]:
         kernel, recurrent_kernel, bias = weights
         projected = tf.nn.bias_add(tf.matmul(inputs, kernel), bias)
-        return recurrent_kernels.lstm(projected, recurrent_kernel, *states, counts)
+        hidden, cell = states
+        return recurrent_kernels.lstm(
+            projected, recurrent_kernel, hidden, cell, counts, self.products
+        )
 
 
 @keras.saving.register_keras_serializable("quartet")
@@ -263,7 +268,11 @@ class GRU(_Recurrent):
     ) -> tuple[tf.Tensor, ...]:
         kernel, recurrent_kernel, bias = weights
         projected = tf.nn.bias_add(tf.matmul(inputs, kernel), bias[0])
-        return (recurrent_kernels.gru(projected, recurrent_kernel, bias[1], *states, counts),)
+        [hidden] = states
+        outputs = recurrent_kernels.gru(
+            projected, recurrent_kernel, bias[1], hidden, counts, self.products
+        )
+        return (outputs,)
 
 
 def _forget_bias(shape: tuple[int, ...], dtype: str | None = None) -> tf.Tensor:

@@ -2,8 +2,8 @@
 
 Automatic differentiation forms the gradient of the recurrent weights anew at every step. Here the
 loop over time carries only what depends on the step before, and the gradient of the weights is
-one product of all steps. Inside the loop each gate has a product of its own: TensorFlow splits a
-larger one among threads in pieces too small to be fast, and the gates keep them busy already.
+one product of all steps. Inside the loop the gates may have several products, which cores compute
+side by side; where the cores have other work, such as another direction, a single one is faster.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,14 +13,14 @@ import tensorflow as tf
 Arrays = tuple[tf.TensorArray, ...]
 
 
-@tf.custom_gradient
 def lstm(
     projected: tf.Tensor,
     recurrent_kernel: tf.Tensor,
     hidden: tf.Tensor,
     cell: tf.Tensor,
     counts: tf.Tensor,
-) -> tuple[tuple[tf.Tensor, tf.Tensor], Callable]:
+    products: int,
+) -> tuple[tf.Tensor, tf.Tensor]:
     """Runs a long short-term memory over packed sequences.
 
     Hochreiter and Schmidhuber, 1997, with the forget gate of Gers, Schmidhuber and Cummins, 2000.
@@ -32,16 +32,29 @@ def lstm(
         hidden: float32 `(batch, units)`. Initial outputs in the packed order of rows.
         cell: float32 `(batch, units)`. Initial cell states in the packed order of rows.
         counts: int32 `(time,)`. How many rows have each step, see `sequence_packing`.
+        products: int. Into how many products the gates of a step are divided.
 
     Returns:
         Packed outputs and cell states, both float32 `(steps, units)`.
     """
-    kernels = tf.split(recurrent_kernel, 4, axis=1)
+    # All that a function with a gradient of its own is called with becomes tensors.
+    run = tf.custom_gradient(lambda *tensors: _run_lstm(products, *tensors))
+    return run(projected, recurrent_kernel, hidden, cell, counts)
+
+
+def _run_lstm(
+    products: int,
+    projected: tf.Tensor,
+    recurrent_kernel: tf.Tensor,
+    hidden: tf.Tensor,
+    cell: tf.Tensor,
+    counts: tf.Tensor,
+) -> tuple[tuple[tf.Tensor, tf.Tensor], Callable]:
+    kernels = tf.split(recurrent_kernel, products, axis=1)
 
     def step(rows: slice, count: tf.Tensor, states: tuple) -> tuple[tuple, tuple]:
         hidden, cell = (state[:count] for state in states)
-        inputs = tf.split(projected[rows], 4, axis=1)
-        i, f, g, o = (x + tf.matmul(hidden, w) for x, w in zip(inputs, kernels, strict=True))
+        i, f, g, o = tf.split(projected[rows] + _multiply(hidden, kernels), 4, axis=1)
         i, f, g, o = tf.sigmoid(i), tf.sigmoid(f), tf.tanh(g), tf.sigmoid(o)
         next_cell = f * cell + i * g
         squashed = tf.tanh(next_cell)
@@ -53,20 +66,20 @@ def lstm(
 
     def gradient(d_hiddens: tf.Tensor, d_cells: tf.Tensor) -> tuple[tf.Tensor | None, ...]:
         d_hiddens, d_cells = tf.convert_to_tensor(d_hiddens), tf.convert_to_tensor(d_cells)
-        transposed = tf.split(tf.transpose(recurrent_kernel), 4, axis=0)
+        transposed = tf.split(tf.transpose(recurrent_kernel), products, axis=0)
 
         def step(rows: slice, states: tuple) -> tuple[tuple, tuple]:
             cell, i, f, g, o, squashed = (values[rows] for values in saved[1:])
             d_hidden = states[0] + d_hiddens[rows]
             d_cell = states[1] + d_cells[rows] + _tanh_gradient(squashed, d_hidden * o)
-            d_gates = (
+            gates = (
                 _sigmoid_gradient(i, d_cell * g),
                 _sigmoid_gradient(f, d_cell * cell),
                 _tanh_gradient(g, d_cell * i),
                 _sigmoid_gradient(o, d_hidden * squashed),
             )
-            d_previous = (_sum_products(d_gates, transposed), d_cell * f)
-            return d_previous, (tf.concat(d_gates, axis=1),)
+            d_gates = tf.concat(gates, axis=1)
+            return (_sum_products(d_gates, transposed), d_cell * f), (d_gates,)
 
         d_states, (d_projected,) = _backward(counts, step, (hidden, cell), [projected])
         d_kernel = tf.matmul(saved[0], d_projected, transpose_a=True)
@@ -76,14 +89,14 @@ def lstm(
     return (hiddens, cells), gradient
 
 
-@tf.custom_gradient
 def gru(
     projected: tf.Tensor,
     recurrent_kernel: tf.Tensor,
     recurrent_bias: tf.Tensor,
     hidden: tf.Tensor,
     counts: tf.Tensor,
-) -> tuple[tf.Tensor, Callable]:
+    products: int,
+) -> tf.Tensor:
     """Runs a gated recurrent unit over packed sequences, the reset gate behind the product.
 
     Cho et al., 2014, https://arxiv.org/abs/1406.1078v1.
@@ -95,19 +108,31 @@ def gru(
         recurrent_bias: float32 `(3 * units,)`.
         hidden: float32 `(batch, units)`. Initial outputs in the packed order of rows.
         counts: int32 `(time,)`. How many rows have each step, see `sequence_packing`.
+        products: int. Into how many products the gates of a step are divided.
 
     Returns:
         Packed outputs, float32 `(steps, units)`.
     """
-    kernels = tf.split(recurrent_kernel, 3, axis=1)
-    biases = tf.split(recurrent_bias, 3)
+    # All that a function with a gradient of its own is called with becomes tensors.
+    run = tf.custom_gradient(lambda *tensors: _run_gru(products, *tensors))
+    return run(projected, recurrent_kernel, recurrent_bias, hidden, counts)
+
+
+def _run_gru(
+    products: int,
+    projected: tf.Tensor,
+    recurrent_kernel: tf.Tensor,
+    recurrent_bias: tf.Tensor,
+    hidden: tf.Tensor,
+    counts: tf.Tensor,
+) -> tuple[tf.Tensor, Callable]:
+    kernels = tf.split(recurrent_kernel, products, axis=1)
 
     def step(rows: slice, count: tf.Tensor, states: tuple) -> tuple[tuple, tuple]:
         hidden = states[0][:count]
         x_z, x_r, x_n = tf.split(projected[rows], 3, axis=1)
-        h_z, h_r, h_n = (
-            tf.nn.bias_add(tf.matmul(hidden, w), b) for w, b in zip(kernels, biases, strict=True)
-        )
+        gates = tf.nn.bias_add(_multiply(hidden, kernels), recurrent_bias)
+        h_z, h_r, h_n = tf.split(gates, 3, axis=1)
         z, r = tf.sigmoid(x_z + h_z), tf.sigmoid(x_r + h_r)
         n = tf.tanh(x_n + r * h_n)
         next_hidden = n + z * (hidden - n)
@@ -117,7 +142,7 @@ def gru(
 
     def gradient(d_hiddens: tf.Tensor) -> tuple[tf.Tensor | None, ...]:
         d_hiddens = tf.convert_to_tensor(d_hiddens)
-        transposed = tf.split(tf.transpose(recurrent_kernel), 3, axis=0)
+        transposed = tf.split(tf.transpose(recurrent_kernel), products, axis=0)
 
         def step(rows: slice, states: tuple) -> tuple[tuple, tuple]:
             hidden, z, r, n, h_n = (values[rows] for values in saved)
@@ -125,15 +150,14 @@ def gru(
             d_z = _sigmoid_gradient(z, d_hidden * (hidden - n))
             d_n = _tanh_gradient(n, d_hidden * (1 - z))
             d_r = _sigmoid_gradient(r, d_n * h_n)
-            d_products = (d_z, d_r, d_n * r)
-            d_previous = d_hidden * z + _sum_products(d_products, transposed)
-            gates = (tf.concat([d_z, d_r, d_n], axis=1), tf.concat(d_products, axis=1))
-            return (d_previous,), gates
+            d_gates = tf.concat([d_z, d_r, d_n * r], axis=1)
+            d_previous = d_hidden * z + _sum_products(d_gates, transposed)
+            return (d_previous,), (tf.concat([d_z, d_r, d_n], axis=1), d_gates)
 
         (d_initial,), gates = _backward(counts, step, (hidden,), [projected] * 2)
-        d_projected, d_products = gates
-        d_kernel = tf.matmul(saved[0], d_products, transpose_a=True)
-        d_bias = tf.reduce_sum(d_products, axis=0)
+        d_projected, d_gates = gates
+        d_kernel = tf.matmul(saved[0], d_gates, transpose_a=True)
+        d_bias = tf.reduce_sum(d_gates, axis=0)
         return d_projected, d_kernel, d_bias, _grow(d_initial, tf.shape(hidden)[0]), None
 
     return hiddens, gradient
@@ -208,8 +232,15 @@ def _grow(rows: tf.Tensor, count: tf.Tensor) -> tf.Tensor:
     return tf.pad(rows, [[0, count - tf.shape(rows)[0]], [0, 0]])
 
 
-def _sum_products(gates: Sequence[tf.Tensor], kernels: Sequence[tf.Tensor]) -> tf.Tensor:
-    return tf.add_n([tf.matmul(gate, kernel) for gate, kernel in zip(gates, kernels, strict=True)])
+def _multiply(hidden: tf.Tensor, kernels: Sequence[tf.Tensor]) -> tf.Tensor:
+    """The products with all kernels, side by side."""
+    return tf.concat([tf.matmul(hidden, kernel) for kernel in kernels], axis=1)
+
+
+def _sum_products(gates: tf.Tensor, kernels: Sequence[tf.Tensor]) -> tf.Tensor:
+    """The sum of the products with all kernels, each with its share of the gates."""
+    parts = tf.split(gates, len(kernels), axis=1)
+    return tf.add_n([tf.matmul(part, kernel) for part, kernel in zip(parts, kernels, strict=True)])
 
 
 def _sigmoid_gradient(sigmoid: tf.Tensor, gradient: tf.Tensor) -> tf.Tensor:
