@@ -7,6 +7,7 @@ import tensorflow as tf
 from shared.layers.ctc_decoding import Decoded, read_path, shift_right
 from shared.layers.ctc_frames import count_frames, required_frames
 
+# States before the first, so that every real one has two before it.
 _NEVER_REACHED = 2
 
 
@@ -61,14 +62,13 @@ def _forward(
     Two states that are never reached stand before the first, so that all have two before them.
     """
     batch, steps = tf.unstack(tf.shape(scores)[:2])
+    scores = tf.transpose(scores, (1, 0, 2))
+    padded = tf.pad(symbols, [[0, 0], [_NEVER_REACHED, 0]], constant_values=blank)
     # A blank cannot be passed over, nor the blank between equal labels.
-    two_before = tf.pad(symbols, [[0, 0], [2, 0]], constant_values=blank)[:, :-2]
-    skip = tf.where((symbols != blank) & (symbols != two_before), 0.0, -math.inf)
+    skip = tf.where((symbols != blank) & (symbols != padded[:, :-2]), 0.0, -math.inf)
     zeros = tf.zeros_like(skip)
     front = [[0, 0], [0, 0], [_NEVER_REACHED, 0]]
     costs = tf.pad(tf.stack([zeros, zeros, skip], axis=1), front, constant_values=-math.inf)
-    emissions = tf.pad(tf.gather(scores, symbols, axis=2, batch_dims=1), front)
-    emissions = tf.transpose(emissions, (1, 0, 2))
     states = tf.range(tf.shape(costs)[2])
     origins = tf.maximum(states - [[0], [1], [2]], 0)
     totals = tf.where(states == _NEVER_REACHED, tf.zeros([batch, 1]), -math.inf)
@@ -78,8 +78,9 @@ def _forward(
     ) -> tuple[tf.Tensor, tf.Tensor, tf.TensorArray]:
         ways = tf.gather(totals, origins, axis=1) + costs
         move = tf.cast(tf.argmax(ways, axis=1, output_type=tf.int32), tf.int8)
-        totals = tf.reduce_max(ways, axis=1) + tf.gather(emissions, time)
-        return time + 1, totals, moves.write(time, move)
+        # Of all frames at once, they would be as many as frames times states.
+        emissions = tf.gather(tf.gather(scores, time), padded, batch_dims=1)
+        return time + 1, tf.reduce_max(ways, axis=1) + emissions, moves.write(time, move)
 
     first = (0, totals, tf.TensorArray(tf.int8, steps))
     _, totals, moves = tf.while_loop(lambda time, *_: time < steps, advance, first)

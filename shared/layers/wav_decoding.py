@@ -71,35 +71,34 @@ def _refuse_impossible(samples: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
 
 def _decode_samples(audio_bytes: tf.Tensor, header: WavHeader) -> tf.Tensor:
     """Float32 `(batch, samples)`, the mean of the channels, padded with zeros."""
+    data = tf.strings.substr(audio_bytes, header.start, header.frames * header.frame_size)
     longest = tf.reduce_max(tf.concat([header.frames, [0]], axis=0))
     is_common = (header.encoding == INT16) & (header.channels == 1)
     return tf.cond(
         tf.reduce_all(is_common | (header.frames == 0)),
-        lambda: _decode_together(audio_bytes, header, longest),
-        lambda: _decode_row_by_row(audio_bytes, header, longest),
+        lambda: _decode_together(data, longest),
+        lambda: _decode_row_by_row(data, header, longest),
     )
 
 
-def _decode_together(audio_bytes: tf.Tensor, header: WavHeader, longest: tf.Tensor) -> tf.Tensor:
+def _decode_together(data: tf.Tensor, longest: tf.Tensor) -> tf.Tensor:
     """Of rows of one channel of 16 bits, as most recorders write them."""
-    data = tf.strings.substr(audio_bytes, header.start, header.frames * header.frame_size)
     # No length is no value that the op takes.
     octets = tf.cast(2 * tf.maximum(longest, 1), tf.int32)
     samples = tf.io.decode_raw(data, tf.int16, fixed_length=octets)[:, :longest]
     return tf.cast(samples, tf.float32) / 2**15
 
 
-def _decode_row_by_row(audio_bytes: tf.Tensor, header: WavHeader, longest: tf.Tensor) -> tf.Tensor:
-    def decode_row(row: tuple[tf.Tensor, WavHeader]) -> tf.Tensor:
-        file, header = row
-        data = tf.strings.substr(file, header.start, header.frames * header.frame_size)
+def _decode_row_by_row(data: tf.Tensor, header: WavHeader, longest: tf.Tensor) -> tf.Tensor:
+    def decode_row(row: tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]) -> tf.Tensor:
+        data, encoding, channels, frames = row
         branches = [lambda decode=decode: decode(data) for decode in _DECODERS]
-        interleaved = tf.switch_case(header.encoding, branches)
-        mono = tf.reduce_mean(tf.reshape(interleaved, [-1, header.channels]), axis=1)
-        return tf.pad(mono, [[0, longest - header.frames]])
+        interleaved = tf.switch_case(encoding, branches)
+        mono = tf.reduce_mean(tf.reshape(interleaved, [-1, channels]), axis=1)
+        return tf.pad(mono, [[0, longest - frames]])
 
-    spec = tf.TensorSpec((None,), tf.float32)
-    return tf.map_fn(decode_row, (audio_bytes, header), fn_output_signature=spec)
+    rows = (data, header.encoding, header.channels, header.frames)
+    return tf.map_fn(decode_row, rows, fn_output_signature=tf.TensorSpec((None,), tf.float32))
 
 
 def _decode_uint8(data: tf.Tensor) -> tf.Tensor:
