@@ -4,7 +4,7 @@ import math
 
 import tensorflow as tf
 
-from shared.layers.ctc_decoding import Decoded, read_path, shift_right
+from shared.layers.ctc_decoding import Decoded, likeliest_path, read_path, shift_right
 from shared.layers.ctc_frames import count_frames, required_frames
 
 # States before the first, so that every real one has two before it.
@@ -29,12 +29,37 @@ def align(logits: tf.Tensor, labels: tf.Tensor) -> Decoded:
     blank = tf.shape(logits)[2] - 1
     is_possible = required_frames(labels) <= count_frames(logits)
     labels = tf.where((labels >= 0) & is_possible[:, None], labels, blank)
+    path, begins = likeliest_path(logits)
+    path, begins = tf.cond(
+        _reads_as(path, begins, labels, blank),
+        lambda: (path, begins),
+        lambda: _best_path(logits, labels, blank),
+    )
+    decoded = read_path(logits, path, begins)
+    log_probability = tf.where(is_possible, decoded.log_probability, -math.inf)
+    return decoded._replace(log_probability=log_probability)
+
+
+def _reads_as(
+    path: tf.Tensor, begins: tf.Tensor, labels: tf.Tensor, blank: tf.Tensor
+) -> tf.Tensor:
+    """Whether all paths read as their labels: most do, and need no search."""
+    counted = tf.cumsum(tf.cast(begins, tf.int32), axis=1)
+    lengths = tf.math.count_nonzero(labels != blank, axis=1)
+    padded = tf.pad(labels, [[0, 0], [1, 1]], constant_values=blank)
+    expected = tf.gather(padded, tf.minimum(counted, tf.shape(labels)[1] + 1), batch_dims=1)
+    is_as_long = tf.math.count_nonzero(begins, axis=1) == lengths
+    return tf.reduce_all(is_as_long) & tf.reduce_all(~begins | (path == expected))
+
+
+def _best_path(
+    logits: tf.Tensor, labels: tf.Tensor, blank: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """The likeliest path of the labels and where its labels begin, both `(batch, frames)`."""
     symbols = _interleave(labels, blank)
     states = _best_states(tf.nn.log_softmax(logits), symbols, blank)
     begins = (states % 2 == 1) & (states != shift_right(states, 0))
-    decoded = read_path(logits, tf.gather(symbols, states, batch_dims=1), begins)
-    log_probability = tf.where(is_possible, decoded.log_probability, -math.inf)
-    return decoded._replace(log_probability=log_probability)
+    return tf.gather(symbols, states, batch_dims=1), begins
 
 
 def _interleave(labels: tf.Tensor, blank: tf.Tensor) -> tf.Tensor:

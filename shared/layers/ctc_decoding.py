@@ -35,10 +35,14 @@ def greedy_decode(logits: tf.Tensor) -> Decoded:
     Returns:
         The labels; `length` is that of the longest row, which may be 0.
     """
+    return read_path(logits, *likeliest_path(logits))
+
+
+def likeliest_path(logits: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """The likeliest class of each frame and whether a label begins on it, as for `read_path`."""
     blank = tf.shape(logits)[2] - 1
     path = tf.argmax(logits, axis=2, output_type=tf.int32)
-    begins = (path != blank) & (path != shift_right(path, blank))
-    return read_path(logits, path, begins)
+    return path, (path != blank) & (path != shift_right(path, blank))
 
 
 def read_path(logits: tf.Tensor, path: tf.Tensor, begins: tf.Tensor) -> Decoded:

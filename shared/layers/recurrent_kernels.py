@@ -52,9 +52,9 @@ def _run_lstm(
 ) -> tuple[tuple[tf.Tensor, tf.Tensor], Callable]:
     kernels = tf.split(recurrent_kernel, products, axis=1)
 
-    def step(rows: slice, count: tf.Tensor, states: tuple) -> tuple[tuple, tuple]:
-        hidden, cell = (state[:count] for state in states)
-        i, f, g, o = tf.split(projected[rows] + _multiply(hidden, kernels), 4, axis=1)
+    def step(projected: tf.Tensor, states: tuple) -> tuple[tuple, tuple]:
+        hidden, cell = states
+        i, f, g, o = tf.split(projected + _multiply(hidden, kernels), 4, axis=1)
         i, f, g, o = tf.sigmoid(i), tf.sigmoid(f), tf.tanh(g), tf.sigmoid(o)
         next_cell = f * cell + i * g
         squashed = tf.tanh(next_cell)
@@ -62,7 +62,7 @@ def _run_lstm(
         states = (next_hidden, next_cell)
         return states, (*states, hidden, cell, i, f, g, o, squashed)
 
-    hiddens, cells, *saved = _forward(counts, step, (hidden, cell), number=9)
+    hiddens, cells, *saved = _forward(counts, step, projected, (hidden, cell), number=9)
 
     def gradient(d_hiddens: tf.Tensor, d_cells: tf.Tensor) -> tuple[tf.Tensor | None, ...]:
         d_hiddens, d_cells = tf.convert_to_tensor(d_hiddens), tf.convert_to_tensor(d_cells)
@@ -128,9 +128,9 @@ def _run_gru(
 ) -> tuple[tf.Tensor, Callable]:
     kernels = tf.split(recurrent_kernel, products, axis=1)
 
-    def step(rows: slice, count: tf.Tensor, states: tuple) -> tuple[tuple, tuple]:
-        hidden = states[0][:count]
-        x_z, x_r, x_n = tf.split(projected[rows], 3, axis=1)
+    def step(projected: tf.Tensor, states: tuple) -> tuple[tuple, tuple]:
+        [hidden] = states
+        x_z, x_r, x_n = tf.split(projected, 3, axis=1)
         gates = tf.nn.bias_add(_multiply(hidden, kernels), recurrent_bias)
         h_z, h_r, h_n = tf.split(gates, 3, axis=1)
         z, r = tf.sigmoid(x_z + h_z), tf.sigmoid(x_r + h_r)
@@ -138,7 +138,7 @@ def _run_gru(
         next_hidden = n + z * (hidden - n)
         return (next_hidden,), (next_hidden, hidden, z, r, n, h_n)
 
-    hiddens, *saved = _forward(counts, step, (hidden,), number=6)
+    hiddens, *saved = _forward(counts, step, projected, (hidden,), number=6)
 
     def gradient(d_hiddens: tf.Tensor) -> tuple[tf.Tensor | None, ...]:
         d_hiddens = tf.convert_to_tensor(d_hiddens)
@@ -164,21 +164,28 @@ def _run_gru(
 
 
 def _forward(
-    counts: tf.Tensor, step: Callable, states: tuple[tf.Tensor, ...], number: int
+    counts: tf.Tensor,
+    step: Callable,
+    projected: tf.Tensor,
+    states: tuple[tf.Tensor, ...],
+    number: int,
 ) -> list[tf.Tensor]:
-    """Calls `step(rows, count, states)` for all steps and packs the values that it returns.
+    """Calls `step(projected, states)` for the rows of each step and packs the values it returns.
 
     They leave the loop as plain tensors: a SavedModel holds the gradient's graph, too, and could
     not pass it the loop's arrays.
     """
+    [inputs] = _arrays(counts, [projected])
+    inputs = inputs.split(projected, counts)
 
-    def body(t: tf.Tensor, start: tf.Tensor, states: tuple, arrays: Arrays) -> tuple:
-        count = counts[t]
-        states, values = step(slice(start, start + count), count, states)
-        return t + 1, start + count, states, _write(arrays, t, values)
+    def body(t: tf.Tensor, states: tuple, arrays: Arrays) -> tuple:
+        rows = inputs.read(t)
+        count = tf.shape(rows)[0]
+        states, values = step(rows, tuple(state[:count] for state in states))
+        return t + 1, states, _write(arrays, t, values)
 
     arrays = _arrays(counts, [states[0]] * number)
-    _, arrays = _loop(lambda t: t < tf.size(counts), body, (0, 0), states, arrays)
+    _, arrays = _loop(lambda t: t < tf.size(counts), body, (0,), states, arrays)
     return [array.concat() for array in arrays]
 
 
@@ -208,7 +215,7 @@ def _loop(
         lambda t, *_: condition(t),
         body,
         (*first, states, arrays),
-        shape_invariants=(tf.TensorShape(()), tf.TensorShape(()), shapes, unknown),
+        shape_invariants=(*[tf.TensorShape(())] * len(first), shapes, unknown),
     )
     return states, arrays
 

@@ -15,6 +15,8 @@ UINT8, INT16, INT24, INT32, FLOAT32, FLOAT64 = range(6)
 
 _MAX_CHUNKS = 256  # real files have a few dozen at most
 _FMT_SIZE = 16  # bytes of the fields that every fmt chunk has
+# Where most files have their fmt chunk, of these fields alone, and their data.
+_FIRST_CHUNK, _SECOND_CHUNK = 12, 36
 _STREAMED = 2**32 - 1
 _PCM, _FLOAT, _EXTENSIBLE = 1, 3, 0xFFFE
 # What follows the format tag in the sub-format of WAVE_FORMAT_EXTENSIBLE, a GUID.
@@ -153,6 +155,17 @@ def read_wav_header(audio_bytes: tf.Tensor, longest_seconds: tf.Tensor) -> WavHe
 
 def _find_chunks(audio_bytes: tf.Tensor, end: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Positions of the first whole fmt chunk and the first data chunk before `end`, 0 for none."""
+    is_fmt = contains_at(audio_bytes, _FIRST_CHUNK, b"fmt \x10\x00\x00\x00")
+    is_data = contains_at(audio_bytes, _SECOND_CHUNK, b"data") & (_SECOND_CHUNK + 8 <= end)
+    zeros = tf.zeros_like(end)
+    return tf.cond(
+        tf.reduce_all(is_fmt & is_data),
+        lambda: (zeros + _FIRST_CHUNK, zeros + _SECOND_CHUNK),
+        lambda: _walk_chunks(audio_bytes, end),
+    )
+
+
+def _walk_chunks(audio_bytes: tf.Tensor, end: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
 
     def is_looking(position: tf.Tensor, fmt: tf.Tensor, data: tf.Tensor) -> tf.Tensor:
         return tf.reduce_any((position + 8 <= end) & ((fmt == 0) | (data == 0)))
