@@ -40,9 +40,7 @@ def align(logits: tf.Tensor, labels: tf.Tensor) -> Decoded:
     return decoded._replace(log_probability=log_probability)
 
 
-def _reads_as(
-    path: tf.Tensor, begins: tf.Tensor, labels: tf.Tensor, blank: tf.Tensor
-) -> tf.Tensor:
+def _reads_as(path: tf.Tensor, begins: tf.Tensor, labels: tf.Tensor, blank: tf.Tensor) -> tf.Tensor:
     """Whether all paths read as their labels: most do, and need no search."""
     counted = tf.cumsum(tf.cast(begins, tf.int32), axis=1)
     lengths = tf.math.count_nonzero(labels != blank, axis=1)
