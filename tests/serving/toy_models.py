@@ -46,22 +46,23 @@ class Scale(tf.Module):
 
     @tf.function(input_signature=[tf.TensorSpec((None, 3), tf.float32, name="x")])
     def slow(self, x: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Takes about a quarter of a second."""
-        return {"y": x * _one_after(60)}
+        """Takes a quarter of a second."""
+        return {"y": x * _one_after(0.25)}
 
     @tf.function(input_signature=[tf.TensorSpec((None, 3), tf.float32, name="x")])
     def slower(self, x: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Takes some seconds."""
-        return {"y": x * _one_after(1500)}
+        """Takes longer than its caller waits."""
+        return {"y": x * _one_after(6.0)}
 
 
 @tf.function
-def _one_after(products: int) -> tf.Tensor:
-    """The number one, after so many products of large matrices."""
-    product = tf.eye(500)
-    for _ in tf.range(products):
-        product = tf.matmul(product, tf.eye(500))
-    return product[0, 0]
+def _one_after(seconds: float) -> tf.Tensor:
+    """The number one, as late on a fast machine as on a slow one."""
+    end = tf.timestamp() + seconds
+    one = 1.0
+    while tf.timestamp() < end:
+        one *= 1.0
+    return one
 
 
 class Join(tf.Module):
