@@ -8,13 +8,14 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from shared.layers.byte_reading import contains_at, read_bytes, to_uint
+from shared.layers.byte_reading import read_bytes, to_uint
 from shared.layers.resampling import HIGHEST_SAMPLE_RATE, LOWEST_SAMPLE_RATE
 
 UINT8, INT16, INT24, INT32, FLOAT32, FLOAT64 = range(6)
 
 _MAX_CHUNKS = 256  # real files have a few dozen at most
 _FMT_SIZE = 16  # bytes of the fields that every fmt chunk has
+_FMT_OCTETS = 48  # bytes of a fmt chunk of WAVE_FORMAT_EXTENSIBLE
 # Where most files have their fmt chunk, of these fields alone, and their data.
 _FIRST_CHUNK, _SECOND_CHUNK = 12, 36
 _STREAMED = 2**32 - 1
@@ -111,10 +112,15 @@ def read_wav_header(audio_bytes: tf.Tensor, longest_seconds: tf.Tensor) -> WavHe
         The headers. A file with an error has 1 channel, and 0 in all other fields.
     """
     length = tf.cast(tf.strings.length(audio_bytes), tf.int64)
-    is_wav = contains_at(audio_bytes, 0, b"RIFF") & contains_at(audio_bytes, 8, b"WAVE")
-    fmt_position, data_position = _find_chunks(audio_bytes, tf.where(is_wav, length, 0))
-    fmt = _read_fmt(audio_bytes, fmt_position)
-    start, data_size = _read_data(audio_bytes, data_position, length)
+    head = read_bytes(audio_bytes, 0, _FIRST_CHUNK + _FMT_OCTETS)
+    is_wav = _stands_at(head, 0, b"RIFF") & _stands_at(head, 8, b"WAVE")
+    fmt_position, data_position, fmt_octets, data_octets = _find_chunks(
+        audio_bytes, head, tf.where(is_wav, length, 0)
+    )
+    fmt = _read_fmt(fmt_octets)
+    start, data_size = _read_data(
+        to_uint(head[:, 4:8]), to_uint(data_octets), data_position, length
+    )
     frames = data_size // tf.maximum(fmt.frame_size, 1)
     width = (fmt.bits + 7) // 8
     is_pcm = (fmt.tag == _PCM) & (width >= 1) & (width <= 4)
@@ -153,16 +159,32 @@ def read_wav_header(audio_bytes: tf.Tensor, longest_seconds: tf.Tensor) -> WavHe
     )
 
 
-def _find_chunks(audio_bytes: tf.Tensor, end: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Positions of the first whole fmt chunk and the first data chunk before `end`, 0 for none."""
-    is_fmt = contains_at(audio_bytes, _FIRST_CHUNK, b"fmt \x10\x00\x00\x00")
-    is_data = contains_at(audio_bytes, _SECOND_CHUNK, b"data") & (_SECOND_CHUNK + 8 <= end)
-    zeros = tf.zeros_like(end)
-    return tf.cond(
-        tf.reduce_all(is_fmt & is_data),
-        lambda: (zeros + _FIRST_CHUNK, zeros + _SECOND_CHUNK),
-        lambda: _walk_chunks(audio_bytes, end),
+def _find_chunks(audio_bytes: tf.Tensor, head: tf.Tensor, end: tf.Tensor) -> tuple[tf.Tensor, ...]:
+    """Of the first whole fmt chunk and the first data chunk, before `end` and 0 for none: their
+    positions, the bytes of the former, and those of the size of the latter.
+    """
+    is_fmt = _stands_at(head, _FIRST_CHUNK, b"fmt \x10\x00\x00\x00")
+    is_data = _stands_at(head, _SECOND_CHUNK, b"data") & (_SECOND_CHUNK + 8 <= end)
+    zeros, usual_size = tf.zeros_like(end), slice(_SECOND_CHUNK + 4, _SECOND_CHUNK + 8)
+
+    def search() -> tuple[tf.Tensor, ...]:
+        fmt, data = _walk_chunks(audio_bytes, end)
+        fmt_octets = read_bytes(audio_bytes, fmt, _FMT_OCTETS)
+        return fmt, data, fmt_octets, read_bytes(audio_bytes, data + 4, 4)
+
+    usual = (
+        zeros + _FIRST_CHUNK,
+        zeros + _SECOND_CHUNK,
+        head[:, _FIRST_CHUNK:],
+        head[:, usual_size],
     )
+    return tf.cond(tf.reduce_all(is_fmt & is_data), lambda: usual, search)
+
+
+def _stands_at(octets: tf.Tensor, position: int, expected: bytes) -> tf.Tensor:
+    """Whether each row of `octets` has the bytes at the position; bool `(batch,)`."""
+    found = octets[:, position : position + len(expected)]
+    return tf.reduce_all(found == list(expected), axis=1)
 
 
 def _walk_chunks(audio_bytes: tf.Tensor, end: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -189,9 +211,8 @@ def _walk_chunks(audio_bytes: tf.Tensor, end: tf.Tensor) -> tuple[tf.Tensor, tf.
     return fmt, data
 
 
-def _read_fmt(audio_bytes: tf.Tensor, position: tf.Tensor) -> _Fmt:
+def _read_fmt(octets: tf.Tensor) -> _Fmt:
     """The fields of the fmt chunk, with the tag of the sub-format for WAVE_FORMAT_EXTENSIBLE."""
-    octets = read_bytes(audio_bytes, position, 48)
     size, fields = to_uint(octets[:, 4:8]), octets[:, 8:]
     tag, subformat = to_uint(fields[:, :2]), to_uint(fields[:, 24:26])
     is_extended = (tag == _EXTENSIBLE) & (size >= 40)
@@ -206,11 +227,9 @@ def _read_fmt(audio_bytes: tf.Tensor, position: tf.Tensor) -> _Fmt:
 
 
 def _read_data(
-    audio_bytes: tf.Tensor, position: tf.Tensor, length: tf.Tensor
+    riff_size: tf.Tensor, size: tf.Tensor, position: tf.Tensor, length: tf.Tensor
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Where the data begin, and their size in bytes."""
-    size = to_uint(read_bytes(audio_bytes, position + 4, 4))
-    riff_size = to_uint(read_bytes(audio_bytes, 4, 4))
     start = position + 8
     # An empty data chunk is meant as such where the file is said to end with it or behind it, and
     # really does; a recorder that was cut off has written the sizes of its empty beginning.
