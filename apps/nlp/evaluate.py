@@ -181,7 +181,8 @@ def _passage(model: "ServedModel", error: Mapping[str, Any]) -> Passage:
     words = explain(predict([text], model)[0], model)
     largest = max((abs(weight) for *_, weight in words), default=0.0) or 1.0
     marks = [(start, end, weight / largest) for start, end, weight in words]
-    return Passage(heading, text, [mark for mark in marks if abs(mark[2]) > FAINTEST_MARK])
+    shown = text if text == error["text"] else f"{text} …"
+    return Passage(heading, shown, [mark for mark in marks if abs(mark[2]) > FAINTEST_MARK])
 
 
 def _label_scores_section(

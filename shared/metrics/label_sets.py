@@ -23,8 +23,8 @@ def label_set_metrics(
 
     Returns:
         `accuracy`, the share of examples whose labels are all right; `micro_f1` over all labels
-        and `macro_f1`, its mean over the classes; as fractions. `loss` is the mean cross-entropy of
-        each label in nats.
+        and `macro_f1`, its mean over the classes found among targets or answers; as fractions.
+        `loss` is the mean cross-entropy of each label in nats.
 
     Raises:
         ValueError: If the shapes differ or there are no examples.
@@ -36,11 +36,13 @@ def label_set_metrics(
         )
     given, wanted = probabilities >= threshold, np.asarray(targets) > 0.5
     chance = np.clip(probabilities.astype(np.float64), _SMALLEST, 1 - _SMALLEST)
-    options: dict[str, Any] = {"labels": _columns(targets), "zero_division": 0}
+    options: dict[str, Any] = {"labels": _columns(targets), "zero_division": np.nan}
+    micro, macro = (f1_score(wanted, given, average=name, **options) for name in ("micro", "macro"))
     return {
         "accuracy": float((given == wanted).all(axis=1).mean()),
-        "micro_f1": float(f1_score(wanted, given, average="micro", **options)),
-        "macro_f1": float(f1_score(wanted, given, average="macro", **options)),
+        # No label anywhere has no score.
+        "micro_f1": float(np.nan_to_num(micro)),
+        "macro_f1": float(np.nan_to_num(macro)),
         "loss": float(-np.log(np.where(wanted, chance, 1 - chance)).mean()),
     }
 
