@@ -75,8 +75,8 @@ def build_model(
     if not is_classifier:
         return _language_model(config.language_model, words, embedding, x)
     model = _classifier(settings, words, mask, x, len(labels), preprocess)
-    for name, weights in (encoder.weights if encoder else {}).items():
-        model.get_layer(name).set_weights(weights)
+    if encoder:
+        encoder.transfer(model)
     return model
 
 
@@ -140,6 +140,15 @@ class Encoder:
         word_size = self.weights["word_vectors"][0].shape[1]
         units = self.weights["recurrent"][1].shape[0]
         return replace(settings, word_size=word_size, units=units)
+
+    def transfer(self, model: keras.Model) -> None:
+        """Sets the weights of a network that knows these words and perhaps others behind them."""
+        for name, arrays in self.weights.items():
+            layer = model.get_layer(name)
+            first = layer.get_weights()
+            for own, pretrained in zip(first, arrays, strict=True):
+                own[: len(pretrained)] = pretrained
+            layer.set_weights(first)
 
 
 def keep(trained: Trained[Config], folder: Path) -> None:

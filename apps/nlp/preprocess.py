@@ -90,7 +90,7 @@ class TextPreprocess(keras.layers.Layer):
 
 
 def build_preprocess(config: Config, survey: Survey) -> TextPreprocess:
-    """The preprocess layer, with the words of the training texts or of the language model.
+    """The preprocess layer, with the words of the language model, if any, and the training texts.
 
     Args:
         config: Size of the vocabulary, length of texts and n-grams.
@@ -104,9 +104,7 @@ def build_preprocess(config: Config, survey: Survey) -> TextPreprocess:
     ngrams = config.model.ngrams if is_classifier else 0
     counts, bits = _count(survey, ngrams, config.model.ngram_bits)
     return TextPreprocess(
-        words=read_encoder(config.pretrained).words
-        if config.pretrained
-        else _choose_words(counts, config.text),
+        words=_join_words(config, _choose_words(counts, config.text)),
         first=first,
         last=config.text.max_tokens - first,
         ngrams=ngrams,
@@ -137,6 +135,20 @@ def _choose_words(counts: Counter[bytes], config: TextConfig) -> list[str]:
     rare = {word.decode(): count for word, count in ranked[len(words) :]}
     known = set(words)
     return words + [piece for piece in learn_pieces(rare, config.pieces) if piece not in known]
+
+
+def _join_words(config: Config, chosen: Sequence[str]) -> list[str]:
+    """The words of the pretrained language model, whose numbers stay, and the others behind them.
+
+    A language model with pieces reads all words as it did.
+    """
+    if not config.pretrained:
+        return list(chosen)
+    words = read_encoder(config.pretrained).words
+    known = set(words)
+    if any(word.startswith(CONTINUATION) for word in words):
+        return list(words)
+    return [*words, *(word for word in chosen if word not in known)]
 
 
 def _enclose(words: tf.RaggedTensor) -> tf.RaggedTensor:

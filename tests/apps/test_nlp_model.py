@@ -209,6 +209,19 @@ def test_a_classifier_starts_from_a_language_model(random_nlp: Random, tmp_path:
                 np.testing.assert_array_equal(one, other)
 
 
+def test_words_behind_those_of_the_language_model_are_new(
+    random_nlp: Random, tmp_path: Path
+) -> None:
+    trained = random_nlp(words=WORDS)
+    keep(trained, tmp_path)
+    layer = TextPreprocess([*WORDS.split(), "zebra"], 3, 5, 2, 20)
+    vectors = build_model(pretrained(tmp_path), layer, LABELS).get_layer("word_vectors")
+    known = trained.model.get_layer("word_vectors").get_weights()[0]
+    (found,) = vectors.get_weights()
+    assert len(found) == len(known) + 1
+    np.testing.assert_array_equal(found[:-1], known)
+
+
 def test_classifiers_leave_nothing_to_start_from(random_nlp: Random, tmp_path: Path) -> None:
     keep(random_nlp(*LABELS, words=WORDS), tmp_path)
     assert not list(tmp_path.iterdir())
