@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -60,8 +61,11 @@ class Fit:
         self.validate = validate or (lambda model, batches: {})
         self.steps = steps_per_epoch(train)
         self.epochs = total_epochs(config.training, self.steps)
-        self.augment = _compile_augmentation(augmentation)
+        self.augment = (
+            _trace_once(model, partial(augmentation, training=True)) if augmentation else None
+        )
         model.optimizer.build(model.trainable_variables)
+        _trace_steps_once(model)
         self.checkpoints = Checkpoints(
             folder,
             {
@@ -83,6 +87,8 @@ class Fit:
             NonFiniteLossError: The loss became NaN or infinite; says at which step.
             CheckpointError: A checkpoint cannot be written or read.
         """
+        # Makes the variables of the metrics; a graph that makes them itself is made twice.
+        self.model.test_on_batch(*next(iter(self.validation.epoch())))
         progress, self.best_weights = self.checkpoints.restore() or (Progress(), [])
         if progress.epoch or progress.step:
             CONSOLE.print(f"going on at epoch {progress.epoch + 1}, step {progress.step + 1}")
@@ -179,13 +185,40 @@ def evaluate(model: keras.Model, batches: Batches) -> dict[str, float]:
     return {name: total / batches.examples for name, total in sums.items()}
 
 
-def _compile_augmentation(
-    augmentation: keras.Layer | None,
-) -> Callable[[Any, Any], tuple[Any, Any]] | None:
-    if augmentation is None:
-        return None
-    return tf.function(
-        lambda inputs, targets: augmentation(inputs, targets, training=True),
-        reduce_retracing=True,
-        autograph=False,
+def _trace_steps_once(model: keras.Model) -> None:
+    """Gives `train_on_batch` and `test_on_batch` graphs instead of those that they would make."""
+    train = _trace_once(model, lambda *data: model.train_step(data), model.jit_compile)
+    test = _trace_once(model, lambda *data: model.test_step(data), model.jit_compile)
+    model.train_function = lambda batches: train(*next(batches))
+    model.test_function = lambda batches: test(*next(batches))
+
+
+def _trace_once(
+    model: keras.Model, function: Callable[..., Any], jit_compile: bool = False
+) -> Callable[..., Any]:
+    """A function of the model's inputs and more as one graph for batches of all sizes.
+
+    Otherwise there would be a graph for the first batch, and one more when a size turns out to
+    vary: of the training steps of recurrent networks, each takes seconds.
+    """
+    graph: Callable[..., Any] | None = None
+
+    def run(*data: Any) -> Any:
+        nonlocal graph
+        given = tuple(part for part in data if part is not None)
+        if graph is None:
+            signature = _any_size(model, *given)
+            graph = tf.function(function, signature, autograph=False, jit_compile=jit_compile)
+        return graph(*given)
+
+    return run
+
+
+def _any_size(model: keras.Model, inputs: Any, *others: Any) -> list[Any]:
+    """What describes batches like this one: sizes are fixed only where those of `model` are."""
+    pairs = zip(tf.nest.flatten(inputs), model.inputs, strict=True)
+    fixed = [tf.TensorSpec(own.shape, batch.dtype) for batch, own in pairs]
+    free = tf.nest.map_structure(
+        lambda batch: tf.TensorSpec([None] * batch.ndim, batch.dtype), others
     )
+    return [tf.nest.pack_sequence_as(inputs, fixed), *free]

@@ -1,11 +1,13 @@
 """The training loop: the guard, early stopping, best weights, class weights."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from shared.optimizers import build_optimizer
 from shared.training.batching import CachedBatches
@@ -46,6 +48,21 @@ def test_a_loss_that_is_not_finite_stops_training_and_says_where(tmp_path: Path)
     train.inputs[:] = np.nan
     with pytest.raises(NonFiniteLossError, match="epoch 1 at batch 1 of 4 .step 1 of the run"):
         fit_for(tmp_path, train=train).run()
+
+
+def test_batches_of_all_sizes_share_a_graph(tmp_path: Path) -> None:
+    fit = fit_for(tmp_path, train=batches(rows=14), validation=batches(rows=9, seed=1))
+    traced = []
+    for name in ("train_step", "test_step"):
+        step = getattr(fit.model, name)
+
+        def noting(data: object, name: str = name, step: Callable = step) -> dict[str, tf.Tensor]:
+            traced.append(name)
+            return step(data)
+
+        setattr(fit.model, name, noting)
+    fit.run()
+    assert traced.count("train_step") == 1 and traced.count("test_step") <= 2
 
 
 def test_a_run_that_diverges_later_is_stopped_too(tmp_path: Path) -> None:
