@@ -160,8 +160,10 @@ def read_wav_header(audio_bytes: tf.Tensor, longest_seconds: tf.Tensor) -> WavHe
 
 
 def _find_chunks(audio_bytes: tf.Tensor, head: tf.Tensor, end: tf.Tensor) -> tuple[tf.Tensor, ...]:
-    """Of the first whole fmt chunk and the first data chunk, before `end` and 0 for none: their
-    positions, the bytes of the former, and those of the size of the latter.
+    """Finds the first whole fmt chunk and the first data chunk of each file before `end`.
+
+    Returns:
+        Their positions, 0 for none, the bytes of the fmt chunk and those of the data's size.
     """
     is_fmt = _stands_at(head, _FIRST_CHUNK, b"fmt \x10\x00\x00\x00")
     is_data = _stands_at(head, _SECOND_CHUNK, b"data") & (_SECOND_CHUNK + 8 <= end)

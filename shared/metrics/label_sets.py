@@ -40,7 +40,7 @@ def label_set_metrics(
     micro, macro = (f1_score(wanted, given, average=name, **options) for name in ("micro", "macro"))
     return {
         "accuracy": float((given == wanted).all(axis=1).mean()),
-        # No label anywhere has no score.
+        # They are undefined where no label is wanted or given.
         "micro_f1": float(np.nan_to_num(micro)),
         "macro_f1": float(np.nan_to_num(macro)),
         "loss": float(-np.log(np.where(wanted, chance, 1 - chance)).mean()),
