@@ -174,12 +174,8 @@ def _find_chunks(audio_bytes: tf.Tensor, head: tf.Tensor, end: tf.Tensor) -> tup
         fmt_octets = read_bytes(audio_bytes, fmt, _FMT_OCTETS)
         return fmt, data, fmt_octets, read_bytes(audio_bytes, data + 4, 4)
 
-    usual = (
-        zeros + _FIRST_CHUNK,
-        zeros + _SECOND_CHUNK,
-        head[:, _FIRST_CHUNK:],
-        head[:, usual_size],
-    )
+    fmt, data = zeros + _FIRST_CHUNK, zeros + _SECOND_CHUNK
+    usual = (fmt, data, head[:, _FIRST_CHUNK:], head[:, usual_size])
     return tf.cond(tf.reduce_all(is_fmt & is_data), lambda: usual, search)
 
 
