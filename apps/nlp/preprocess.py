@@ -142,12 +142,10 @@ def _join_words(config: Config, chosen: Sequence[str]) -> list[str]:
 
     A language model with pieces reads all words as it did.
     """
-    if not config.pretrained:
-        return list(chosen)
-    words = read_encoder(config.pretrained).words
-    known = set(words)
+    words = read_encoder(config.pretrained).words if config.pretrained else ()
     if any(word.startswith(CONTINUATION) for word in words):
         return list(words)
+    known = set(words)
     return [*words, *(word for word in chosen if word not in known)]
 
 

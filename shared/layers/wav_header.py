@@ -186,6 +186,7 @@ def _stands_at(octets: tf.Tensor, position: int, expected: bytes) -> tf.Tensor:
 
 
 def _walk_chunks(audio_bytes: tf.Tensor, end: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Positions of the first whole fmt chunk and the first data chunk before `end`, 0 for none."""
 
     def is_looking(position: tf.Tensor, fmt: tf.Tensor, data: tf.Tensor) -> tf.Tensor:
         return tf.reduce_any((position + 8 <= end) & ((fmt == 0) | (data == 0)))
@@ -194,17 +195,17 @@ def _walk_chunks(audio_bytes: tf.Tensor, end: tf.Tensor) -> tuple[tf.Tensor, tf.
         position: tf.Tensor, fmt: tf.Tensor, data: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         octets = read_bytes(audio_bytes, position, 8)
-        name, size = octets[:, :4], to_uint(octets[:, 4:])
-        is_fmt = tf.reduce_all(name == list(b"fmt "), axis=1) & (size >= _FMT_SIZE)
+        size = to_uint(octets[:, 4:])
+        is_fmt = _stands_at(octets, 0, b"fmt ") & (size >= _FMT_SIZE)
         is_fmt &= position + 8 + _FMT_SIZE <= end
-        is_data = tf.reduce_all(name == list(b"data"), axis=1) & (position + 8 <= end)
+        is_data = _stands_at(octets, 0, b"data") & (position + 8 <= end)
         fmt = tf.where((fmt == 0) & is_fmt, position, fmt)
         data = tf.where((data == 0) & is_data, position, data)
         return position + 8 + size + size % 2, fmt, data
 
     none = tf.zeros_like(end)
     _, fmt, data = tf.while_loop(
-        is_looking, next_chunk, (none + 12, none, none), maximum_iterations=_MAX_CHUNKS
+        is_looking, next_chunk, (none + _FIRST_CHUNK, none, none), maximum_iterations=_MAX_CHUNKS
     )
     return fmt, data
 
@@ -213,8 +214,7 @@ def _read_fmt(octets: tf.Tensor) -> _Fmt:
     """The fields of the fmt chunk, with the tag of the sub-format for WAVE_FORMAT_EXTENSIBLE."""
     size, fields = to_uint(octets[:, 4:8]), octets[:, 8:]
     tag, subformat = to_uint(fields[:, :2]), to_uint(fields[:, 24:26])
-    is_extended = (tag == _EXTENSIBLE) & (size >= 40)
-    is_extended &= tf.reduce_all(fields[:, 26:] == list(_GUID_TAIL), axis=1)
+    is_extended = (tag == _EXTENSIBLE) & (size >= 40) & _stands_at(fields, 26, _GUID_TAIL)
     return _Fmt(
         tag=tf.where(is_extended, subformat, tag),
         channels=to_uint(fields[:, 2:4]),

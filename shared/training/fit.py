@@ -87,9 +87,8 @@ class Fit:
             NonFiniteLossError: The loss became NaN or infinite; says at which step.
             CheckpointError: A checkpoint cannot be written or read.
         """
-        # Makes the variables of the metrics; a graph that makes them itself is made twice.
-        self.model.test_on_batch(*next(iter(self.validation.epoch())))
         progress, self.best_weights = self.checkpoints.restore() or (Progress(), [])
+        self._build_metrics(progress)
         if progress.epoch or progress.step:
             CONSOLE.print(f"going on at epoch {progress.epoch + 1}, step {progress.step + 1}")
         with progress_bar() as bar:
@@ -101,6 +100,12 @@ class Fit:
         self.checkpoints.save(progress, self.best_weights)
         self.model.set_weights(self.best_weights)
         return progress
+
+    def _build_metrics(self, progress: Progress) -> None:
+        """Makes the variables of the metrics: a graph that makes them itself is made twice."""
+        start = time.monotonic()
+        self.model.test_on_batch(*next(iter(self.validation.epoch())))
+        progress.seconds += time.monotonic() - start
 
     def _save_if_due(self, progress: Progress) -> None:
         if time.monotonic() - self.saved > self.settings.checkpoint_seconds:
