@@ -87,8 +87,10 @@ class Fit:
             NonFiniteLossError: The loss became NaN or infinite; says at which step.
             CheckpointError: A checkpoint cannot be written or read.
         """
+        start = time.monotonic()
+        self._build_metrics()
         progress, self.best_weights = self.checkpoints.restore() or (Progress(), [])
-        self._build_metrics(progress)
+        progress.seconds += time.monotonic() - start
         if progress.epoch or progress.step:
             CONSOLE.print(f"going on at epoch {progress.epoch + 1}, step {progress.step + 1}")
         with progress_bar() as bar:
@@ -101,11 +103,12 @@ class Fit:
         self.model.set_weights(self.best_weights)
         return progress
 
-    def _build_metrics(self, progress: Progress) -> None:
-        """Makes the variables of the metrics: a graph that makes them itself is made twice."""
-        start = time.monotonic()
+    def _build_metrics(self) -> None:
+        """Makes the variables of the metrics: a graph that makes them itself is made twice.
+
+        Draws random numbers, so what a checkpoint says of the seeds must be restored afterwards.
+        """
         self.model.test_on_batch(*next(iter(self.validation.epoch())))
-        progress.seconds += time.monotonic() - start
 
     def _save_if_due(self, progress: Progress) -> None:
         if time.monotonic() - self.saved > self.settings.checkpoint_seconds:
