@@ -125,14 +125,14 @@ class RestService:
         self._free -= 1
         future = asyncio.get_running_loop().run_in_executor(self._threads, work)
         future.add_done_callback(self._release)
-        try:
-            return await asyncio.wait_for(asyncio.shield(future), self._limits.timeout_seconds)
-        except TimeoutError:
+        await asyncio.wait([future], timeout=self._limits.timeout_seconds)
+        if not future.done():
             future.cancel()
             raise ServingError(
                 StatusCode.DEADLINE_EXCEEDED,
                 f"No answer within {self._limits.timeout_seconds:g} seconds",
-            ) from None
+            )
+        return future.result()
 
     def _release(self, future: Awaitable[bytes]) -> None:
         self._free += 1

@@ -1,6 +1,6 @@
 """One loaded version of a model, as the server's interfaces ask it."""
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,11 +12,10 @@ from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 
 from shared.export.warmup import FILE as WARMUP_FILE
 from shared.export.warmup import replay_warmup
-from shared.serving.batching import Batching
+from shared.serving.batching import Batching, Function, call_alone
 from shared.serving.status import ServingError, code_of
 
 DEFAULT_SIGNATURE = "serving_default"
-Function = Callable[..., Mapping[str, tf.Tensor]]
 
 
 @dataclass(frozen=True)
@@ -60,7 +59,7 @@ class Servable:
             key: Signature(
                 definitions[key],
                 function.structured_input_signature[1],
-                batching.wrap(function) if batching else function,
+                batching.wrap(function) if batching else call_alone(function),
             )
             for key, function in self._model.signatures.items()
         }

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from shared.serving.batching import Batching, read_batching
+from shared.serving.batching import Batching, call_alone, read_batching
 from shared.serving.config_files import ConfigFileError
 
 
@@ -34,6 +34,13 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Any:
     made, folder = Doubling(), str(tmp_path_factory.mktemp("model"))
     tf.saved_model.save(made, folder, {"serving_default": made.double, "halve": made.halve})
     return tf.saved_model.load(folder)
+
+
+def test_a_request_alone_is_answered_as_by_the_function(model: Any) -> None:
+    function, rows = model.signatures["serving_default"], tf.constant([[1.0, 2.0]])
+    found, expected = call_alone(function)(x=rows), function(x=rows)
+    assert found.keys() == expected.keys()
+    assert all((found[name].numpy() == value.numpy()).all() for name, value in expected.items())
 
 
 def test_requests_are_joined_and_parted(model: Any) -> None:
