@@ -16,7 +16,7 @@ import apps
 import data
 from apps.nlp.config import QUICK, Config, TextConfig
 from apps.nlp.dataset import load
-from apps.nlp.evaluate import baseline, evaluate, validate
+from apps.nlp.evaluate import SHOWN_CHARACTERS, baseline, evaluate, validate
 from apps.nlp.export import build_signatures
 from apps.nlp.model import build_loss
 from apps.nlp.train import build_app
@@ -83,6 +83,14 @@ def test_mistakes_are_described_the_most_confident_first(nlp_model, tmp_path):
     assert (praise.text[start:end], weight) == ("flawless", 1)
     write_report(Report("Test", "", [], evaluation.sections), tmp_path / "report.html")
     assert "flawless" in (tmp_path / "report.html").read_text()
+
+
+def test_a_long_text_is_shown_to_its_limit(nlp_model):
+    long = Text("the chair is flawless " * SHOWN_CHARACTERS, ("bad",), where="long")
+    evaluation = evaluate(nlp_model, split_of(nlp_model, *RIGHT, long))
+    (passage,) = evaluation.sections[0].passages
+    assert passage.text == f"{long.text[:SHOWN_CHARACTERS]} …"
+    assert evaluation.errors[0]["text"] == long.text
 
 
 def test_a_text_without_answer_is_a_mistake(nlp_model):
