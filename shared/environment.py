@@ -1,17 +1,20 @@
-"""Settings of the process that have to be made before TensorFlow is loaded."""
+"""How TensorFlow is loaded, after the settings of the process that have to be made before."""
 
 import ctypes
 import logging
 import os
-from contextlib import suppress
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 
 # Numbers and names of malloc.h of the GNU C library.
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 _LARGEST_THRESHOLD, _LARGEST_INT = 2**30, 2**31 - 1
+_STANDARD_ERROR = 2
 
 
 def prepare_tensorflow(op_threads: int = 0) -> None:
-    """Makes the settings that have to be made before TensorFlow is loaded.
+    """Makes the settings that have to be made before TensorFlow is loaded, and loads it.
 
     Args:
         op_threads: How many threads share the work of one op; 0 leaves it to TensorFlow. Work on a
@@ -21,6 +24,7 @@ def prepare_tensorflow(op_threads: int = 0) -> None:
     _keep_memory()
     if op_threads:
         os.environ["TF_NUM_INTRAOP_THREADS"] = str(op_threads)
+    _load_tensorflow()
 
 
 def _hide_log() -> None:
@@ -32,6 +36,31 @@ def _hide_log() -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     absl_logging.set_verbosity(absl_logging.ERROR)
+
+
+def _load_tensorflow() -> None:
+    """Loads it without the lines on standard error that its libraries write whatever is set.
+
+    They are shown where the environment asks for a full log, by TF_CPP_MIN_LOG_LEVEL=0.
+    """
+    with ExitStack() as stack:
+        if sys.stderr and os.environ["TF_CPP_MIN_LOG_LEVEL"] != "0":
+            stack.enter_context(_standard_error_hidden())
+        import tensorflow  # noqa: F401
+
+
+@contextmanager
+def _standard_error_hidden() -> Iterator[None]:
+    """Hides what the process's libraries write, too, which know the file by its number alone."""
+    sys.stderr.flush()
+    kept = os.dup(_STANDARD_ERROR)
+    try:
+        with open(os.devnull, "w") as nowhere:
+            os.dup2(nowhere.fileno(), _STANDARD_ERROR)
+        yield
+    finally:
+        os.dup2(kept, _STANDARD_ERROR)
+        os.close(kept)
 
 
 def _keep_memory() -> None:

@@ -9,6 +9,7 @@ import pytest
 from shared.environment import prepare_tensorflow
 
 VARIABLE = "TF_NUM_INTRAOP_THREADS"
+LOG_LEVEL = "TF_CPP_MIN_LOG_LEVEL"
 
 
 @pytest.mark.parametrize(("number", "expected"), [(3, "3"), (0, "5")])
@@ -18,6 +19,19 @@ def test_threads_of_an_op_are_left_to_tensorflow_unless_asked_for(
     monkeypatch.setenv(VARIABLE, "5")
     prepare_tensorflow(number)
     assert os.environ[VARIABLE] == expected
+
+
+@pytest.mark.parametrize(("level", "is_told"), [("", False), ("0", True)])
+def test_tensorflow_is_loaded_without_a_word_unless_asked_for(level: str, is_told: bool) -> None:
+    lines = "import sys; from shared.environment import prepare_tensorflow; prepare_tensorflow(); "
+    lines += "import tensorflow as tf; tf.constant(1); print('said', file=sys.stderr)"
+    environment = {name: value for name, value in os.environ.items() if name != LOG_LEVEL}
+    environment |= {LOG_LEVEL: level} if level else {}
+    command = [sys.executable, "-c", lines]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120)
+    assert done.returncode == 0
+    assert (done.stderr != "said\n") == is_told
+    assert done.stderr.endswith("said\n")
 
 
 def test_the_server_names_all_flags_that_are_too_small() -> None:
