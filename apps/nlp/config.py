@@ -147,13 +147,12 @@ QUICK = Config(
     model=ModelConfig(dropout=0.3),
     augmentation=AugmentationConfig(word_dropout=0.05),
     optimizer=OptimizerConfig(name="muon", learning_rate=0.02, momentum=0.95, average_decay=0.99),
-    training=TrainingConfig(epochs=2, minimum_steps=500, batch_size=64, op_threads=1),
+    training=TrainingConfig(epochs=2, minimum_steps=700, batch_size=64, op_threads=1),
 )
 BEST = replace(
     QUICK,
     model=ModelConfig(units=256),
     augmentation=AugmentationConfig(),
     optimizer=replace(QUICK.optimizer, learning_rate=0.01),
-    training=replace(QUICK.training, minimum_steps=700),
 )
 PRESETS = {"quick": QUICK, "best": BEST}
