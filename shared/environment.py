@@ -5,7 +5,8 @@ import logging
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
+from importlib import import_module
 
 # Numbers and names of malloc.h of the GNU C library.
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
@@ -43,10 +44,9 @@ def _load_tensorflow() -> None:
 
     They are shown where the environment asks for a full log, by TF_CPP_MIN_LOG_LEVEL=0.
     """
-    with ExitStack() as stack:
-        if sys.stderr and os.environ["TF_CPP_MIN_LOG_LEVEL"] != "0":
-            stack.enter_context(_standard_error_hidden())
-        import tensorflow  # noqa: F401
+    is_hidden = sys.stderr and os.environ["TF_CPP_MIN_LOG_LEVEL"] != "0"
+    with _standard_error_hidden() if is_hidden else nullcontext():
+        import_module("tensorflow")
 
 
 @contextmanager

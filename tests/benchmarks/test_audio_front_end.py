@@ -1,11 +1,11 @@
 """From WAV bytes to log-mel spectrograms, beside librosa and Keras; `make bench` measures anew.
 
-Throughput is that of batches that stream through tf.data, as many at a time as there are cores;
-`quartet_call` makes one after the other, called from Python. Librosa reads and transforms one clip
-after the other, as its documentation shows it; the same in as many threads as there are cores; and
-once more all clips of a batch in one call, with mel filters made beforehand, which is the most that
-it can do. Keras' layer reads no files: it begins with our waveforms. TensorFlow's ops have one
-thread each, as the speech app trains and serves with.
+`quartet` is batches that stream through tf.data, as many at a time as there are cores;
+`quartet_call` makes one after the other, called from Python; both have to be fast enough. Librosa
+reads and transforms one clip after the other, as its documentation shows it; the same in as many
+threads as there are cores; and once more all clips of a batch in one call, with mel filters made
+beforehand, which is the most that it can do. Keras' layer reads no files: it begins with our
+waveforms. TensorFlow's ops have one thread each, as the speech app trains and serves with.
 """
 
 import io
@@ -71,7 +71,8 @@ def test_front_end_is_ten_times_as_fast_as_librosa() -> None:
     write_atomically(RECORD, json.dumps(values, indent=1) + "\n")
     assert max(row["max_relative_difference"] for row in results) < 1e-4
     counted = [row for row in results if row["sample_rate"] == MODEL_RATE and row["batch"] > 1]
-    assert min(row["speedup"]["quartet"]["librosa_clips"] for row in counted) >= TO_REACH
+    speedups = [row["speedup"][own]["librosa_clips"] for row in counted for own in OWN]
+    assert min(speedups) >= TO_REACH
 
 
 def _measure(rate: int, batch: int) -> dict[str, Any]:
