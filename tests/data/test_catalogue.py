@@ -8,8 +8,7 @@ from PIL import Image
 
 import data
 from data import public_images
-
-FASHION_MNIST = Path(tfds.core.constants.DATA_DIR).expanduser() / "fashion_mnist"
+from tests.public_sets import needs
 
 
 class Shapes(tfds.core.GeneratorBasedBuilder):
@@ -156,7 +155,7 @@ def test_failed_downloads_say_how_to_go_on(tmp_path, monkeypatch):
         data.load("tfds:shapes", data_dir=str(tmp_path))
 
 
-@pytest.mark.skipif(not FASHION_MNIST.is_dir(), reason="fashion_mnist is not on this machine")
+@needs("fashion_mnist")
 def test_fashion_mnist():
     splits = data.load("fashion_mnist")
     assert (splits.train.size, splits.validation.size, splits.test.size) == (54000, 6000, 10000)

@@ -1,14 +1,12 @@
 import os
-from pathlib import Path
 
 import numpy as np
 import pytest
-import tensorflow_datasets as tfds
 
 import data
 from data.audio import decode_wav
+from tests.public_sets import needs
 
-PREPARED = Path(tfds.core.constants.DATA_DIR).expanduser()
 AN4 = os.environ.get("AN4", "")
 
 
@@ -25,7 +23,7 @@ def test_voice_commands():
     assert 0.5 < len(read) / sample_rate < 15
 
 
-@pytest.mark.skipif(not (PREPARED / "spoken_digit").is_dir(), reason="not on this machine")
+@needs("spoken_digit")
 def test_spoken_digit():
     splits = data.load("spoken_digit", kind="keywords")
     assert splits.labels == tuple("0123456789")

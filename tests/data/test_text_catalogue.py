@@ -1,5 +1,4 @@
 from collections import Counter
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,8 +7,8 @@ import tensorflow_datasets as tfds
 import data
 from data import TextFields, public_sets, public_texts
 from data.texts import LABEL_SETS
+from tests.public_sets import needs
 
-PREPARED = Path(tfds.core.constants.DATA_DIR).expanduser()
 Rows = list[dict[str, object]]
 
 
@@ -236,7 +235,7 @@ def test_reviews():
     assert (unlabelled.labels, unlabelled.train.size) == ((), splits.train.size)
 
 
-@pytest.mark.skipif(not (PREPARED / "trec").is_dir(), reason="trec is not on this machine")
+@needs("trec")
 def test_trec():
     splits = data.load("trec", kind="texts")
     assert splits.labels == ("ABBR", "DESC", "ENTY", "HUM", "LOC", "NUM")
@@ -246,7 +245,7 @@ def test_trec():
     assert (len(labels), everything.size) == (47, 5952)
 
 
-@pytest.mark.skipif(not (PREPARED / "imdb_reviews").is_dir(), reason="imdb is not on this machine")
+@needs("imdb_reviews")
 def test_imdb_reviews():
     splits = data.load("imdb_reviews", kind="unlabelled_texts")
     assert (splits.labels, splits.train.size + splits.validation.size) == ((), 75_000)

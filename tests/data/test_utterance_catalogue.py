@@ -11,8 +11,8 @@ from data.builders.atis.builder import Atis
 from data.builders.slot_gated_slu import URL
 from data.builders.snips.builder import Snips
 from data.utterances import OUT_OF_SCOPE, Slot, read_utterances
+from tests.public_sets import needs
 
-PREPARED = Path(tfds.core.constants.DATA_DIR).expanduser()
 FILES = {
     "train/seq.in": "fly to new york \nhi there\ngo home\nfares\n",
     "train/seq.out": "O O B-city I-city \nO O\nO I-city\nO\n",
@@ -197,11 +197,13 @@ def test_unknown_names_list_what_is_accepted(name):
 
 
 @pytest.mark.parametrize(
-    ("name", "sizes"), [("atis", (4478, 500, 893)), ("snips", (13084, 700, 700))]
+    ("name", "sizes"),
+    [
+        pytest.param("atis", (4478, 500, 893), marks=needs("atis")),
+        pytest.param("snips", (13084, 700, 700), marks=needs("snips")),
+    ],
 )
 def test_published_sets(name, sizes):
-    if not (PREPARED / name).is_dir():
-        pytest.skip(f"{name} is not on this machine")
     splits = data.load(name, kind="utterances")
     assert (splits.train.size, splits.validation.size, splits.test.size) == sizes
     (first,) = read_utterances(splits.train.take(np.array([0])), splits.labels)

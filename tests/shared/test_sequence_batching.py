@@ -2,12 +2,10 @@
 
 from collections import Counter
 from itertools import chain
-from pathlib import Path
 
 import numpy as np
 import pytest
 import tensorflow as tf
-import tensorflow_datasets as tfds
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -15,6 +13,7 @@ import data
 from data.splits import from_bytes
 from shared.training.batching import Batches, StreamedBatches, build_batches, steps_per_epoch
 from shared.training.sequence_batching import Row, SequenceBatches
+from tests.public_sets import needs
 
 CLASSES = 3
 STRUCTURE = (
@@ -28,7 +27,6 @@ STRUCTURE = (
     },
 )
 LENGTHS = np.random.default_rng(0).integers(1, 14, 22).tolist()
-PREPARED = Path(tfds.core.constants.DATA_DIR).expanduser()
 
 
 def row_of(number: int, length: int) -> Row:
@@ -225,9 +223,8 @@ def test_little_of_a_batch_is_padding():
     assert padding_share(lengths.tolist(), 32) < 0.12
 
 
+@needs("snips")
 def test_little_of_a_batch_of_snips_is_padding():
-    if not (PREPARED / "snips").is_dir():
-        pytest.skip("snips is not on this machine")
     texts = data.load("snips", kind="utterances").train.read().batch(1024)
     words = tf.concat([tf.strings.split(batch["input"]).row_lengths() for batch in texts], axis=0)
     assert padding_share(words.numpy().tolist(), 32) < 0.12
