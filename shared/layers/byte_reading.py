@@ -15,10 +15,24 @@ def read_bytes(data: tf.Tensor, position: tf.Tensor | int, size: int) -> tf.Tens
     Returns:
         Int64 `(size,)` or `(batch, size)`. Bytes past the end of the file are zero.
     """
-    length = tf.cast(tf.strings.length(data), tf.int64)
-    start = tf.minimum(tf.cast(position, tf.int64), length)
-    window = tf.strings.substr(data, start, tf.fill(tf.shape(start), tf.constant(size, tf.int64)))
+    window = _cut(data, position, size)
     return tf.cast(tf.io.decode_raw(window, tf.uint8, fixed_length=size), tf.int64)
+
+
+def read_words(data: tf.Tensor, position: tf.Tensor | int, count: int) -> tf.Tensor:
+    """Reads consecutive unsigned integers of 32 bits, the lowest byte first, of a batch of files.
+
+    Args:
+        data: string `(batch,)`, whole files.
+        position: integer scalar or `(batch,)`, not negative, in bytes from the beginning.
+        count: number of integers.
+
+    Returns:
+        Int64 `(batch, count)`. Bytes past the end of the file count as zero.
+    """
+    window = _cut(data, position, 4 * count)
+    words = tf.io.decode_raw(window, tf.int32, fixed_length=4 * count)
+    return tf.cast(tf.bitcast(words, tf.uint32), tf.int64)
 
 
 def read_uint(
@@ -46,6 +60,12 @@ def read_uint(
 def to_uint(octets: tf.Tensor) -> tf.Tensor:
     """Returns the numbers, int64 `(...)`, that bytes `(..., size)` make, the lowest byte first."""
     return tf.reduce_sum(octets * [256**power for power in range(octets.shape[-1])], axis=-1)
+
+
+def _cut(data: tf.Tensor, position: tf.Tensor | int, size: int) -> tf.Tensor:
+    length = tf.cast(tf.strings.length(data), tf.int64)
+    start = tf.minimum(tf.cast(position, tf.int64), length)
+    return tf.strings.substr(data, start, tf.fill(tf.shape(start), tf.constant(size, tf.int64)))
 
 
 def contains_at(data: tf.Tensor, position: tf.Tensor | int, expected: bytes) -> tf.Tensor:

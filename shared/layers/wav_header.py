@@ -8,20 +8,24 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from shared.layers.byte_reading import read_bytes, to_uint
+from shared.layers.byte_reading import read_words
 from shared.layers.resampling import HIGHEST_SAMPLE_RATE, LOWEST_SAMPLE_RATE
 
 UINT8, INT16, INT24, INT32, FLOAT32, FLOAT64 = range(6)
 
 _MAX_CHUNKS = 256  # real files have a few dozen at most
+# Four characters as the number that their bytes make.
+_RIFF, _WAVE, _FMT, _DATA = (
+    int.from_bytes(code, "little") for code in (b"RIFF", b"WAVE", b"fmt ", b"data")
+)
 _FMT_SIZE = 16  # bytes of the fields that every fmt chunk has
-_FMT_OCTETS = 48  # bytes of a fmt chunk of WAVE_FORMAT_EXTENSIBLE
+_FMT_WORDS = 12  # of 32 bits, of the fmt chunk of WAVE_FORMAT_EXTENSIBLE
 # Where most files have their fmt chunk, of these fields alone, and their data.
 _FIRST_CHUNK, _SECOND_CHUNK = 12, 36
 _STREAMED = 2**32 - 1
 _PCM, _FLOAT, _EXTENSIBLE = 1, 3, 0xFFFE
 # What follows the format tag in the sub-format of WAVE_FORMAT_EXTENSIBLE, a GUID.
-_GUID_TAIL = b"\x00\x00\x00\x00\x10\x00\x80\x00\x00\xaa\x00\x38\x9b\x71"
+_GUID_TAIL = (0x00100000, 0xAA000080, 0x719B3800)
 _TAGS = {
     0x0002: "Microsoft ADPCM",
     0x0006: "A-law",
@@ -112,15 +116,14 @@ def read_wav_header(audio_bytes: tf.Tensor, longest_seconds: tf.Tensor) -> WavHe
         The headers. A file with an error has 1 channel, and 0 in all other fields.
     """
     length = tf.cast(tf.strings.length(audio_bytes), tf.int64)
-    head = read_bytes(audio_bytes, 0, _FIRST_CHUNK + _FMT_OCTETS)
-    is_wav = _stands_at(head, 0, b"RIFF") & _stands_at(head, 8, b"WAVE")
-    fmt_position, data_position, fmt_octets, data_octets = _find_chunks(
+    head = read_words(audio_bytes, 0, _FIRST_CHUNK // 4 + _FMT_WORDS)
+    riff, riff_size, wave, *_ = tf.unstack(head, axis=1)
+    is_wav = (riff == _RIFF) & (wave == _WAVE)
+    fmt_position, data_position, fmt_words, data_size = _find_chunks(
         audio_bytes, head, tf.where(is_wav, length, 0)
     )
-    fmt = _read_fmt(fmt_octets)
-    start, data_size = _read_data(
-        to_uint(head[:, 4:8]), to_uint(data_octets), data_position, length
-    )
+    fmt = _read_fmt(fmt_words)
+    start, data_size = _read_data(riff_size, data_size, data_position, length)
     frames = data_size // tf.maximum(fmt.frame_size, 1)
     width = (fmt.bits + 7) // 8
     is_pcm = (fmt.tag == _PCM) & (width >= 1) & (width <= 4)
@@ -140,12 +143,19 @@ def read_wav_header(audio_bytes: tf.Tensor, longest_seconds: tf.Tensor) -> WavHe
         "no_frames": frames == 0,
         "too_long": tf.cast(frames, tf.float64) > limit,
     }
-    is_good = ~tf.reduce_any(tf.stack(list(problems.values())), axis=0)
+    found = tf.stack(list(problems.values()))
+    is_good = ~tf.reduce_any(found, axis=0)
     # Putting it into words costs more than all the rest, and most files are good.
     error = tf.cond(
         tf.reduce_all(is_good),
         lambda: tf.fill(tf.shape(length), ""),
-        lambda: _explain(problems, audio_bytes, fmt, frames, longest_seconds),
+        lambda: _explain(
+            dict(zip(problems, tf.unstack(found), strict=True)),
+            audio_bytes,
+            fmt,
+            frames,
+            longest_seconds,
+        ),
     )
     zero = tf.zeros_like(length)
     return WavHeader(
@@ -163,26 +173,20 @@ def _find_chunks(audio_bytes: tf.Tensor, head: tf.Tensor, end: tf.Tensor) -> tup
     """Finds the first whole fmt chunk and the first data chunk of each file before `end`.
 
     Returns:
-        Their positions, 0 for none, the bytes of the fmt chunk and those of the data's size.
+        Their positions, 0 for none, the words of the fmt chunk and the size of the data.
     """
-    is_fmt = _stands_at(head, _FIRST_CHUNK, b"fmt \x10\x00\x00\x00")
-    is_data = _stands_at(head, _SECOND_CHUNK, b"data") & (_SECOND_CHUNK + 8 <= end)
-    zeros, usual_size = tf.zeros_like(end), slice(_SECOND_CHUNK + 4, _SECOND_CHUNK + 8)
+    words, fmt, data = tf.unstack(head, axis=1), _FIRST_CHUNK // 4, _SECOND_CHUNK // 4
+    is_usual = (words[fmt] == _FMT) & (words[fmt + 1] == _FMT_SIZE) & (words[data] == _DATA)
+    is_usual &= _SECOND_CHUNK + 8 <= end
+    zeros = tf.zeros_like(end)
+    usual = (zeros + _FIRST_CHUNK, zeros + _SECOND_CHUNK, head[:, fmt:], words[data + 1])
 
     def search() -> tuple[tf.Tensor, ...]:
         fmt, data = _walk_chunks(audio_bytes, end)
-        fmt_octets = read_bytes(audio_bytes, fmt, _FMT_OCTETS)
-        return fmt, data, fmt_octets, read_bytes(audio_bytes, data + 4, 4)
+        fmt_words = read_words(audio_bytes, fmt, _FMT_WORDS)
+        return fmt, data, fmt_words, read_words(audio_bytes, data + 4, 1)[:, 0]
 
-    fmt, data = zeros + _FIRST_CHUNK, zeros + _SECOND_CHUNK
-    usual = (fmt, data, head[:, _FIRST_CHUNK:], head[:, usual_size])
-    return tf.cond(tf.reduce_all(is_fmt & is_data), lambda: usual, search)
-
-
-def _stands_at(octets: tf.Tensor, position: int, expected: bytes) -> tf.Tensor:
-    """Whether each row of `octets` has the bytes at the position; bool `(batch,)`."""
-    found = octets[:, position : position + len(expected)]
-    return tf.reduce_all(found == list(expected), axis=1)
+    return tf.cond(tf.reduce_all(is_usual), lambda: usual, search)
 
 
 def _walk_chunks(audio_bytes: tf.Tensor, end: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -194,11 +198,9 @@ def _walk_chunks(audio_bytes: tf.Tensor, end: tf.Tensor) -> tuple[tf.Tensor, tf.
     def next_chunk(
         position: tf.Tensor, fmt: tf.Tensor, data: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        octets = read_bytes(audio_bytes, position, 8)
-        size = to_uint(octets[:, 4:])
-        is_fmt = _stands_at(octets, 0, b"fmt ") & (size >= _FMT_SIZE)
-        is_fmt &= position + 8 + _FMT_SIZE <= end
-        is_data = _stands_at(octets, 0, b"data") & (position + 8 <= end)
+        name, size = tf.unstack(read_words(audio_bytes, position, 2), axis=1)
+        is_fmt = (name == _FMT) & (size >= _FMT_SIZE) & (position + 8 + _FMT_SIZE <= end)
+        is_data = (name == _DATA) & (position + 8 <= end)
         fmt = tf.where((fmt == 0) & is_fmt, position, fmt)
         data = tf.where((data == 0) & is_data, position, data)
         return position + 8 + size + size % 2, fmt, data
@@ -210,17 +212,18 @@ def _walk_chunks(audio_bytes: tf.Tensor, end: tf.Tensor) -> tuple[tf.Tensor, tf.
     return fmt, data
 
 
-def _read_fmt(octets: tf.Tensor) -> _Fmt:
+def _read_fmt(words: tf.Tensor) -> _Fmt:
     """The fields of the fmt chunk, with the tag of the sub-format for WAVE_FORMAT_EXTENSIBLE."""
-    size, fields = to_uint(octets[:, 4:8]), octets[:, 8:]
-    tag, subformat = to_uint(fields[:, :2]), to_uint(fields[:, 24:26])
-    is_extended = (tag == _EXTENSIBLE) & (size >= 40) & _stands_at(fields, 26, _GUID_TAIL)
+    _, size, form, sample_rate, _, widths, _, _, subformat, *guid_tail = tf.unstack(words, axis=1)
+    tag, channels = form % 2**16, form // 2**16
+    is_extended = (tag == _EXTENSIBLE) & (size >= 40) & (subformat < 2**16)
+    is_extended &= tf.reduce_all(tf.stack(guid_tail, axis=1) == _GUID_TAIL, axis=1)
     return _Fmt(
         tag=tf.where(is_extended, subformat, tag),
-        channels=to_uint(fields[:, 2:4]),
-        sample_rate=to_uint(fields[:, 4:8]),
-        frame_size=to_uint(fields[:, 12:14]),
-        bits=to_uint(fields[:, 14:16]),
+        channels=channels,
+        sample_rate=sample_rate,
+        frame_size=widths % 2**16,
+        bits=widths // 2**16,
     )
 
 
