@@ -130,7 +130,7 @@ def read_wav_header(audio_bytes: tf.Tensor, longest_seconds: tf.Tensor) -> WavHe
     is_float = (fmt.tag == _FLOAT) & ((width == 4) | (width == 8))
     encoding = tf.where(is_pcm, width - 1, FLOAT32 + width // 8)  # 4 or 8 bytes
     limit = tf.cast(longest_seconds, tf.float64) * tf.cast(fmt.sample_rate, tf.float64)
-    problems = {
+    problems = {  # in the order of the words for them
         "no_bytes": length == 0,
         "no_wav": ~is_wav,
         "no_fmt": fmt_position == 0,
@@ -149,13 +149,7 @@ def read_wav_header(audio_bytes: tf.Tensor, longest_seconds: tf.Tensor) -> WavHe
     error = tf.cond(
         tf.reduce_all(is_good),
         lambda: tf.fill(tf.shape(length), ""),
-        lambda: _explain(
-            dict(zip(problems, tf.unstack(found), strict=True)),
-            audio_bytes,
-            fmt,
-            frames,
-            longest_seconds,
-        ),
+        lambda: _explain(found, audio_bytes, fmt, frames, longest_seconds),
     )
     zero = tf.zeros_like(length)
     return WavHeader(
@@ -240,13 +234,13 @@ def _read_data(
 
 
 def _explain(
-    problems: dict[str, tf.Tensor],
+    found: tf.Tensor,
     audio_bytes: tf.Tensor,
     fmt: _Fmt,
     frames: tf.Tensor,
     longest_seconds: tf.Tensor,
 ) -> tf.Tensor:
-    """The first problem of each file in words, or ""."""
+    """The first of the problems found in each file in words, or ""."""
     shape = tf.shape(frames)
     channels, sample_rate, frame_size, bits = map(tf.strings.as_string, fmt[1:])
     length = tf.strings.as_string(tf.strings.length(audio_bytes))
@@ -276,9 +270,9 @@ def _explain(
         ],
     }  # fmt: skip
     error = tf.fill(shape, "")
-    for name in reversed(problems):
+    for name, is_found in reversed(list(zip(words, tf.unstack(found), strict=True))):
         parts = [tf.broadcast_to(part, shape) for part in words[name]]
-        error = tf.where(problems[name], tf.strings.join(parts), error)
+        error = tf.where(is_found, tf.strings.join(parts), error)
     return error
 
 
