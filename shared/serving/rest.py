@@ -73,7 +73,7 @@ class RestService:
     async def __call__(self, request: Request) -> Response:
         start = time.perf_counter()
         # The decoded path would not tell a slash in a name from one between names.
-        path = request.scope.get("raw_path", request.url.path.encode()).decode("latin-1")
+        path = (request.scope.get("raw_path") or request.url.path.encode()).decode("latin-1")
         asked, told = _ASK.fullmatch(path), _TELL.fullmatch(path)
         method = asked[4].lower() if asked else "status"
         spec = ModelSpec()

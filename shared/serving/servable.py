@@ -100,7 +100,7 @@ class Servable:
         tensors = _check(inputs, found.inputs)
         try:
             outputs = found.function(**tensors)
-            arrays = {name: np.asarray(value) for name, value in outputs.items()}
+            arrays = {name: value.numpy() for name, value in outputs.items()}
         except tf.errors.OpError as error:
             raise ServingError(code_of(error.error_code), _reason(str(error.message))) from error
         for name in wanted:

@@ -129,6 +129,15 @@ def test_joined_requests_each_get_their_own_answer(changing: Server) -> None:
         assert all(threads.map(ask, range(200)))
 
 
+def test_large_answers_are_compressed_for_those_who_ask(changing: Server) -> None:
+    body = {"instances": [ROW] * 500}
+    plain = changing.ask(f"{SCALE}/versions/1:predict", body)
+    assert "content-encoding" not in plain.headers
+    squeezed = changing.ask(f"{SCALE}/versions/1:predict", body, Accept_Encoding="gzip")
+    assert squeezed.headers["content-encoding"] == "gzip"
+    assert gzip.decompress(squeezed.body) == plain.body
+
+
 def test_a_request_beyond_the_limits_is_refused(narrow: Server) -> None:
     large = {"instances": [ROW] * 2000}
     reply = narrow.ask(f"{SCALE}:predict", large)
