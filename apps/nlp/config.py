@@ -151,8 +151,9 @@ QUICK = Config(
 )
 BEST = replace(
     QUICK,
-    model=ModelConfig(units=256),
+    text=TextConfig(max_tokens=600),
+    model=ModelConfig(units=256, dropout=0.3),
     augmentation=AugmentationConfig(),
-    optimizer=replace(QUICK.optimizer, learning_rate=0.01),
+    training=replace(QUICK.training, epochs=3),
 )
 PRESETS = {"quick": QUICK, "best": BEST}
