@@ -161,6 +161,5 @@ BEST = replace(
     text=TextConfig(max_tokens=600),
     model=ModelConfig(units=256, dropout=0.3),
     augmentation=AugmentationConfig(),
-    training=replace(QUICK.training, epochs=3),
 )
 PRESETS = {"quick": QUICK, "best": BEST}
