@@ -54,20 +54,16 @@ def read_uint(
         Int64 of the shape of `data`. Bytes past the end of the file count as zero.
     """
     octets = read_bytes(data, position, size)
-    return to_uint(tf.where(little_endian, octets, octets[..., ::-1]))
+    octets = tf.where(little_endian, octets, octets[..., ::-1])
+    return tf.reduce_sum(octets * [256**power for power in range(size)], axis=-1)
 
 
-def to_uint(octets: tf.Tensor) -> tf.Tensor:
-    """Returns the numbers, int64 `(...)`, that bytes `(..., size)` make, the lowest byte first."""
-    return tf.reduce_sum(octets * [256**power for power in range(octets.shape[-1])], axis=-1)
+def contains_at(data: tf.Tensor, position: tf.Tensor | int, expected: bytes) -> tf.Tensor:
+    """Returns bool of the shape of `data`: whether `expected` stands at `position` in a file."""
+    return tf.reduce_all(read_bytes(data, position, len(expected)) == list(expected), axis=-1)
 
 
 def _cut(data: tf.Tensor, position: tf.Tensor | int, size: int) -> tf.Tensor:
     length = tf.cast(tf.strings.length(data), tf.int64)
     start = tf.minimum(tf.cast(position, tf.int64), length)
     return tf.strings.substr(data, start, tf.fill(tf.shape(start), tf.constant(size, tf.int64)))
-
-
-def contains_at(data: tf.Tensor, position: tf.Tensor | int, expected: bytes) -> tf.Tensor:
-    """Returns bool of the shape of `data`: whether `expected` stands at `position` in a file."""
-    return tf.reduce_all(read_bytes(data, position, len(expected)) == list(expected), axis=-1)

@@ -208,8 +208,8 @@ def _walk_chunks(audio_bytes: tf.Tensor, end: tf.Tensor) -> tuple[tf.Tensor, tf.
 
 def _read_fmt(words: tf.Tensor) -> _Fmt:
     """The fields of the fmt chunk, with the tag of the sub-format for WAVE_FORMAT_EXTENSIBLE."""
-    _, size, form, sample_rate, _, widths, _, _, subformat, *guid_tail = tf.unstack(words, axis=1)
-    tag, channels = form % 2**16, form // 2**16
+    _, size, kind, sample_rate, _, widths, _, _, subformat, *guid_tail = tf.unstack(words, axis=1)
+    tag, channels = kind % 2**16, kind // 2**16
     is_extended = (tag == _EXTENSIBLE) & (size >= 40) & (subformat < 2**16)
     is_extended &= tf.reduce_all(tf.stack(guid_tail, axis=1) == _GUID_TAIL, axis=1)
     return _Fmt(
