@@ -58,9 +58,6 @@ class ModelConfig(Checked):
     """Numbers that stand for a word."""
     units: Count = 128
     """Units of the LSTM in each direction."""
-    members: Count = 1
-    """Classifiers over the same word vectors, each with an LSTM of its own, that answer together;
-    several are more often right than one, and take as many times as long."""
     dropout: Fraction = 0.4
     """Share of the features that is dropped in training, before and after the LSTM."""
     recurrent_dropout: Fraction = 0.0
@@ -69,10 +66,6 @@ class ModelConfig(Checked):
     """Longest n-grams, in words, of the linear classifier beside the network (0 = none)."""
     ngram_bits: Annotated[int, Interval(ge=8, le=24)] = 20
     """N-grams share 2 to the power of this many weights per class; fewer if that is room enough."""
-
-    def member_names(self, layer: str) -> list[str]:
-        """What a layer is called in each member: the others than the first have a number."""
-        return [layer, *(f"{layer}_{number}" for number in range(2, self.members + 1))]
 
 
 @dataclass(frozen=True)

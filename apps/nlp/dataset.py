@@ -77,9 +77,7 @@ def prepare(
         each output, float32 `(classes,)`; those of a language model `next` and `previous`, int32
         `(tokens,)`, -1 where there is no word.
     """
-    heads = config.model.member_names("recurrent_logits")
-    if preprocess.ngrams:
-        heads.append("ngram_logits")
+    heads = ("recurrent_logits", "ngram_logits")[: 2 if preprocess.ngrams else 1]
 
     def prepare_example(example: dict[str, tf.Tensor]) -> tuple[Any, Any]:
         features, _ = preprocess(example["input"][None])

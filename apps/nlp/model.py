@@ -33,11 +33,10 @@ def build_model(
 ) -> keras.Model:
     """A bidirectional LSTM (Graves and Schmidhuber, 2005) over word vectors.
 
-    As a classifier, attention and maximum pool its outputs; further members with LSTMs of their own
-    and a linear classifier of the text's n-grams stand beside it, each trained for itself. As a
-    language model, its forward direction predicts each next word and the backward one each word
-    before, with weights shared as in `NextWord`; regularised as by Merity et al.,
-    https://arxiv.org/abs/1708.02182.
+    As a classifier, attention and maximum pool its outputs, and a linear classifier of the text's
+    n-grams stands beside it; each is trained for itself. As a language model, its forward direction
+    predicts each next word and the backward one each word before, with weights shared as in
+    `NextWord`; regularised as by Merity et al., https://arxiv.org/abs/1708.02182.
 
     Args:
         config: Task, sizes and dropout; `config.pretrained` sets sizes and first weights.
@@ -46,8 +45,8 @@ def build_model(
 
     Returns:
         A model from `words` int32 `(batch, tokens)` and, with n-grams, `ngrams` int32
-        `(batch, n-grams)`, both padded with 0. A classifier gives `recurrent_logits` of each member
-        and `ngram_logits`, `(batch, classes)`; a language model `next` and `previous`, vectors
+        `(batch, n-grams)`, both padded with 0. A classifier gives `recurrent_logits` and
+        `ngram_logits` `(batch, classes)`; a language model `next` and `previous`, vectors
         `(batch, tokens, size)` for the layers of these names. All are float32.
 
     Raises:
@@ -64,23 +63,20 @@ def build_model(
     )
     # A language model drops the same features of all words (Gal and Ghahramani, 2016).
     drop = layers.Dropout if is_classifier else layers.SpatialDropout1D
-    vectors = embedding(words)
-    encoded = []
-    for name in settings.member_names("recurrent") if is_classifier else ["recurrent"]:
-        x = drop(dropout)(vectors)
-        recurrent = LSTM(
-            settings.units,
-            bidirectional=True,
-            return_state=True,
-            recurrent_dropout=settings.recurrent_dropout,
-            name=name,
-        )
-        encoded.append(drop(dropout)(recurrent(x, mask=mask)[0]))
+    x = drop(dropout)(embedding(words))
+    recurrent = LSTM(
+        settings.units,
+        bidirectional=True,
+        return_state=True,
+        recurrent_dropout=settings.recurrent_dropout,
+        name="recurrent",
+    )
+    x = drop(dropout)(recurrent(x, mask=mask)[0])
     if not is_classifier:
-        return _language_model(config.language_model, words, embedding, encoded[0])
-    model = _classifier(settings, words, mask, encoded, len(labels), preprocess)
+        return _language_model(config.language_model, words, embedding, x)
+    model = _classifier(settings, words, mask, x, len(labels), preprocess)
     if encoder:
-        encoder.transfer(model, settings.member_names("recurrent"))
+        encoder.transfer(model)
     return model
 
 
@@ -88,7 +84,7 @@ def build_layer_rates(config: Config) -> LayerRates | None:
     """Learning rates of the pretrained layers relative to those above them, if there are any."""
     if not config.pretrained:
         return None
-    groups = [[], config.model.member_names("recurrent"), ["word_vectors"]]
+    groups = [[], *([name] for name in reversed(ENCODER_LAYERS))]
     settings = config.fine_tuning
     return LayerRates(groups, settings.layer_decay, settings.unfreeze_fraction)
 
@@ -145,16 +141,9 @@ class Encoder:
         units = self.weights["recurrent"][1].shape[0]
         return replace(settings, word_size=word_size, units=units)
 
-    def transfer(self, model: keras.Model, recurrent: Sequence[str]) -> None:
-        """Sets the weights of a network that knows these words and perhaps others behind them.
-
-        Args:
-            model: The network.
-            recurrent: Its LSTMs, which all begin alike.
-        """
-        weights = dict.fromkeys(recurrent, self.weights["recurrent"])
-        weights["word_vectors"] = self.weights["word_vectors"]
-        for name, arrays in weights.items():
+    def transfer(self, model: keras.Model) -> None:
+        """Sets the weights of a network that knows these words and perhaps others behind them."""
+        for name, arrays in self.weights.items():
             layer = model.get_layer(name)
             first = layer.get_weights()
             for own, pretrained in zip(first, arrays, strict=True):
@@ -217,15 +206,18 @@ def _classifier(
     settings: ModelConfig,
     words: keras.KerasTensor,
     mask: keras.KerasTensor,
-    encoded: Sequence[keras.KerasTensor],
+    x: keras.KerasTensor,
     classes: int,
     preprocess: keras.layers.Layer,
 ) -> keras.Model:
-    inputs, outputs = {"words": words}, {}
-    for name, x in zip(settings.member_names("recurrent_logits"), encoded, strict=True):
-        pooled = [AttentionPooling()(x, mask=mask), MaskedMaxPooling()(x, mask=mask)]
-        text = layers.Dropout(settings.dropout)(layers.Concatenate()(pooled))
-        outputs[name] = layers.Dense(classes, dtype="float32", name=name)(text)
+    text = layers.Concatenate()(
+        [AttentionPooling(name="attention")(x, mask=mask), MaskedMaxPooling()(x, mask=mask)]
+    )
+    text = layers.Dropout(settings.dropout)(text)
+    inputs = {"words": words}
+    outputs = {
+        "recurrent_logits": layers.Dense(classes, dtype="float32", name="recurrent_logits")(text)
+    }
     if preprocess.ngrams:
         inputs["ngrams"] = keras.Input((None,), dtype="int32", name="ngrams")
         bag = BagOfNgrams(

@@ -16,7 +16,7 @@ from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
 from shared.serving.batching import read_batching
 from shared.serving.config_files import ConfigFileError
@@ -72,52 +72,29 @@ def serve(options: ServerOptions, listener: socket.socket) -> None:
         grpc_server.stop(GRACE_SECONDS).wait()
 
 
-def build_application(rest: RestService, metrics: ServingMetrics, cors: bool) -> ASGIApp:
+def build_application(rest: RestService, metrics: ServingMetrics, cors: bool) -> Starlette:
     """REST below `/v1/`, the metrics, and the page at `/`."""
 
     async def tell_metrics(request: Request) -> Response:
         return Response(metrics.text(), media_type=_PROMETHEUS)
 
-    endpoint = _Endpoint(rest)
     routes = [
         *page_routes(),
         Route(METRICS_PATH, tell_metrics),
         # `RestService` reads the path itself.
-        Route("/{path:path}", endpoint, methods=_METHODS),
+        Route("/{path:path}", _Endpoint(rest), methods=_METHODS),
     ]
     middleware = [Middleware(GZipMiddleware, minimum_size=_GZIP_FROM)]
-    application: ASGIApp = _Shortcut(endpoint, Starlette(routes=routes, middleware=middleware))
     if cors:
-        application = CORSMiddleware(
-            application,
-            allow_origins=["*"],
-            allow_methods=["POST", "GET"],
-            allow_headers=["Content-Type"],
-        )
-    return application
-
-
-class _Shortcut:
-    """An ASGI application that spares predictions the way through routes and compression.
-
-    Args:
-        endpoint: Answers predictions whose answer need not be compressed.
-        others: Answers all else.
-    """
-
-    def __init__(self, endpoint: ASGIApp, others: ASGIApp) -> None:
-        self._endpoint, self._others = endpoint, others
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        is_direct = (
-            scope["type"] == "http"
-            and scope["method"] == "POST"
-            and scope["path"].startswith("/v1/")
-            and not any(
-                name == b"accept-encoding" and b"gzip" in value for name, value in scope["headers"]
+        middleware.append(
+            Middleware(
+                CORSMiddleware,
+                allow_origins=["*"],
+                allow_methods=["POST", "GET"],
+                allow_headers=["Content-Type"],
             )
         )
-        await (self._endpoint if is_direct else self._others)(scope, receive, send)
+    return Starlette(routes=routes, middleware=middleware)
 
 
 class _Endpoint:
@@ -164,7 +141,7 @@ def _announce(rest_port: int, grpc_port: int, options: ServerOptions) -> None:
     print(f"gRPC {host}:{grpc_port}", flush=True)
 
 
-def _uvicorn_config(application: ASGIApp) -> uvicorn.Config:
+def _uvicorn_config(application: Starlette) -> uvicorn.Config:
     return uvicorn.Config(
         application,
         log_level="warning",

@@ -209,39 +209,6 @@ def test_a_classifier_starts_from_a_language_model(random_nlp: Random, tmp_path:
                 np.testing.assert_array_equal(one, other)
 
 
-def members(count: int, folder: str = "") -> keras.Model:
-    return build_model(
-        replace(QUICK, model=ModelConfig(members=count), pretrained=folder), preprocess(), LABELS
-    )
-
-
-def test_members_are_trained_for_themselves() -> None:
-    model = members(3)
-    names = ["recurrent_logits", "recurrent_logits_2", "recurrent_logits_3"]
-    assert set(model.output_names) == {*names, "ngram_logits"}
-    outputs = model(batch())
-    assert np.ptp([outputs[name] for name in names], axis=0).min() > 0
-    with tf.GradientTape() as tape:
-        value = tf.reduce_sum(model(batch(), training=True)["recurrent_logits_2"] ** 2)
-    weights = {weight.path: weight.value for weight in model.trainable_variables}
-    gradients = tape.gradient(value, weights)
-    trained = {path.split("/")[0] for path, found in gradients.items() if found is not None}
-    assert {"word_vectors", "recurrent_2", "recurrent_logits_2"} <= trained
-    assert not {"recurrent", "recurrent_3", "recurrent_logits", "ngram_logits"} & trained
-
-
-def test_all_members_start_from_the_language_model(random_nlp: Random, tmp_path: Path) -> None:
-    trained = random_nlp(words=WORDS)
-    keep(trained, tmp_path)
-    model = members(2, str(tmp_path))
-    for name in ("recurrent", "recurrent_2"):
-        expected = trained.model.get_layer("recurrent").get_weights()
-        for one, other in zip(model.get_layer(name).get_weights(), expected, strict=True):
-            np.testing.assert_array_equal(one, other)
-    config = pretrained(tmp_path, model=ModelConfig(members=2))
-    assert build_layer_rates(config).groups == [[], ["recurrent", "recurrent_2"], ["word_vectors"]]
-
-
 def test_words_behind_those_of_the_language_model_are_new(
     random_nlp: Random, tmp_path: Path
 ) -> None:

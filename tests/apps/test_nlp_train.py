@@ -226,13 +226,9 @@ def test_a_language_model_is_published_with_its_perplexity(language_model_run: A
     assert (language_model_run.model / "assets.extra" / "labels.txt").read_text() == ""
 
 
-def test_a_run_of_several_labels_by_two_members(tmp_path: Path) -> None:
-    config = replace(
-        SEVERAL,
-        data=str(joined_labels(tmp_path)),
-        model=replace(SEVERAL.model, members=2),
-        training=replace(SEVERAL.training, precision="mixed_bfloat16"),
-    )
+def test_a_run_of_several_labels(tmp_path: Path) -> None:
+    config = replace(SEVERAL, data=str(joined_labels(tmp_path)))
+    config = replace(config, training=replace(config.training, precision="mixed_bfloat16"))
     options = RunOptions(run=tmp_path / "run", saved_models=tmp_path / "saved_models")
     result = run(build_app(), config, options)
     assert result["test"].keys() == {"accuracy", "micro_f1", "macro_f1", "loss"}

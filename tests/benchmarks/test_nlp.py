@@ -20,7 +20,7 @@ FEW_LABELS = (
     *(IMDB, "--preset=best", "--split.train_texts=1000", "--split.validation_fraction=0.02"),
     "--training.minimum_steps=200",
 )
-TREC = ("--data=trec", "--preset=best", "--model.members=3")
+TREC = ("--data=trec", "--preset=best")
 
 RECORDS = [
     Record("nlp", "reviews-quick", (), SEEDS, {"accuracy": 0.97}, 60, above_baseline=0.05),
