@@ -12,6 +12,7 @@ from shared.training.config import (
     Fraction,
     HoldOutConfig,
     LossConfig,
+    NotNegative,
     OptimizerConfig,
     RunConfig,
     TrainingConfig,
@@ -74,6 +75,9 @@ class AugmentationConfig(Checked):
 
     word_dropout: Fraction = 0.1
     """Share of the words that the network sees as unknown."""
+    adversarial: NotNegative = 0.0
+    """Length of a change of a text's word vectors that makes the loss grow most, relative to that
+    of one of them; each batch is learnt with and without it, in twice the time (0 = none)."""
 
 
 @dataclass(frozen=True)

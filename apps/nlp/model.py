@@ -19,6 +19,7 @@ from shared.layers.pooling import AttentionPooling, MaskedMaxPooling
 from shared.layers.recurrent import LSTM
 from shared.losses import LanguageModelLoss, build_classification_loss
 from shared.optimizers import LayerRates
+from shared.training.adversarial import AdversarialModel, Perturbation
 from shared.training.app import Trained
 from shared.training.config import ConfigError
 
@@ -63,7 +64,10 @@ def build_model(
     )
     # A language model drops the same features of all words (Gal and Ghahramani, 2016).
     drop = layers.Dropout if is_classifier else layers.SpatialDropout1D
-    x = drop(dropout)(embedding(words))
+    x = embedding(words)
+    if is_classifier and config.augmentation.adversarial:
+        x = Perturbation(config.augmentation.adversarial, name="perturbation")(x)
+    x = drop(dropout)(x)
     recurrent = LSTM(
         settings.units,
         bidirectional=True,
@@ -224,4 +228,4 @@ def _classifier(
             preprocess.ngram_bits, classes, NGRAM_GAIN, dtype="float32", name="ngram_logits"
         )
         outputs["ngram_logits"] = bag(inputs["ngrams"])
-    return keras.Model(inputs, outputs, name="network")
+    return AdversarialModel(inputs, outputs, name="network")

@@ -60,6 +60,9 @@ class AugmentationConfig(Checked):
     the network learns to read unknown words by their characters."""
     swapped_slots: Fraction = 0.3
     """Chance of each slot to get the words of another slot of its name."""
+    adversarial: NotNegative = 0.0
+    """Length of a change of a sentence's word vectors that makes the loss grow most, relative to
+    that of one of them; each batch is learnt with and without it, in twice the time (0 = none)."""
 
 
 @dataclass(frozen=True)

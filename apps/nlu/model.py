@@ -7,13 +7,14 @@ import keras
 import tensorflow as tf
 from keras import layers, ops
 
-from apps.nlu.config import Config, ModelConfig
+from apps.nlu.config import Config
 from apps.nlu.preprocess import CHARACTER_BUCKETS, TextPreprocess
 from shared.layers.character_convolution import CharacterConvolution
 from shared.layers.conditional_random_field import ConditionalRandomField
 from shared.layers.pooling import AttentionPooling, MaskedMaxPooling
 from shared.layers.recurrent import LSTM
 from shared.losses import TaggingLikelihood, build_classification_loss
+from shared.training.adversarial import AdversarialModel, Perturbation
 
 
 def build_model(config: Config, preprocess: TextPreprocess, labels: tuple[str, ...]) -> keras.Model:
@@ -36,11 +37,10 @@ def build_model(config: Config, preprocess: TextPreprocess, labels: tuple[str, .
         word_characters)`, both padded with 0, to `intent`, logits `(batch, intents)`, and `slots`,
         the emissions `(batch, tokens, tags)` of the layer `slots`; all float32.
     """
-    settings = config.model
     words = keras.Input((None,), dtype="int32", name="words")
     characters = keras.Input((None, preprocess.word_characters), dtype="int32", name="characters")
     mask = ops.not_equal(words, 0)
-    x = _encode(settings, preprocess, words, characters, mask)
+    x = _encode(config, preprocess, words, characters, mask)
     sentence = layers.Concatenate()(
         [AttentionPooling(name="attention")(x, mask=mask), MaskedMaxPooling()(x, mask=mask)]
     )
@@ -49,7 +49,7 @@ def build_model(config: Config, preprocess: TextPreprocess, labels: tuple[str, .
     emissions = layers.Dense(len(preprocess.tags), dtype="float32", name="slot_logits")(x)
     slots = ConditionalRandomField(preprocess.tags, name="slots")(emissions)
     inputs = {"characters": characters, "words": words}
-    return keras.Model(inputs, {"intent": intent, "slots": slots}, name="network")
+    return AdversarialModel(inputs, {"intent": intent, "slots": slots}, name="network")
 
 
 def build_loss(config: Config, model: keras.Model) -> dict[str, keras.losses.Loss]:
@@ -71,13 +71,16 @@ def decode_tags(
 
 
 def _encode(
-    settings: ModelConfig,
+    config: Config,
     preprocess: TextPreprocess,
     words: keras.KerasTensor,
     characters: keras.KerasTensor,
     mask: keras.KerasTensor,
 ) -> keras.KerasTensor:
+    settings = config.model
     known = layers.Embedding(preprocess.vocabulary.size, settings.word_size)(words)
+    if config.augmentation.adversarial:
+        known = Perturbation(config.augmentation.adversarial, name="perturbation")(known)
     spelled = CharacterConvolution(
         CHARACTER_BUCKETS + 1,
         settings.character_size,

@@ -11,7 +11,15 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from apps.nlp.config import BEST, QUICK, Config, FineTuningConfig, ModelConfig, TextConfig
+from apps.nlp.config import (
+    BEST,
+    QUICK,
+    AugmentationConfig,
+    Config,
+    FineTuningConfig,
+    ModelConfig,
+    TextConfig,
+)
 from apps.nlp.model import (
     ENCODER_FILE,
     ENCODER_LAYERS,
@@ -96,6 +104,29 @@ def test_a_row_without_words_spoils_nothing(random_nlp: Random) -> None:
     for name, values in outputs.items():
         np.testing.assert_allclose(values[:3], expected[name], atol=1e-6)
         assert np.all(np.isfinite(values))
+
+
+def adversarial_network(size: float, learning_rate: float) -> keras.Model:
+    keras.utils.set_random_seed(0)
+    settings = replace(QUICK.model, word_size=8, units=8, dropout=0.0)
+    augmentation = AugmentationConfig(adversarial=size)
+    config = replace(QUICK, model=settings, augmentation=augmentation)
+    model = build_model(config, preprocess(ngrams=0), LABELS)
+    model.compile(keras.optimizers.Adam(learning_rate), build_loss(config, model))
+    return model
+
+
+def test_a_network_trained_on_changed_words_loses_less_by_them() -> None:
+    gold, losses = targets(["recurrent_logits"]), {}
+    probe = adversarial_network(3.0, learning_rate=0.0)
+    for size in (0.0, 3.0):
+        model = adversarial_network(size, learning_rate=0.03)
+        for _ in range(40):
+            model.train_on_batch(words_only(), gold)
+        probe.set_weights(model.get_weights())
+        probe.reset_metrics()
+        losses[size] = probe.train_on_batch(words_only(), gold, return_dict=True)["loss"]
+    assert losses[3.0] < 0.5 * losses[0.0]
 
 
 def loss_and_gradients(

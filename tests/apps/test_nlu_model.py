@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from apps.nlu.config import BEST, QUICK, ModelConfig
+from apps.nlu.config import BEST, QUICK, AugmentationConfig, ModelConfig
 from apps.nlu.model import build_loss, build_model, decode_tags
 from apps.nlu.preprocess import TextPreprocess
 from shared.training.config import ConfigError, LossConfig, TrainingConfig
@@ -23,10 +23,11 @@ def preprocess(*slot_names: str) -> TextPreprocess:
     return TextPreprocess(list("abcdefgh"), [1] * 8, slot_names, word_characters=5)
 
 
-def network(*slot_names: str, **changes: object) -> keras.Model:
+def network(*slot_names: str, adversarial: float = 0.0, **changes: object) -> keras.Model:
     """A small network with weights that are not zero anywhere."""
     keras.utils.set_random_seed(0)
-    config = replace(QUICK, model=replace(SMALL, **changes))
+    augmentation = AugmentationConfig(adversarial=adversarial)
+    config = replace(QUICK, model=replace(SMALL, **changes), augmentation=augmentation)
     model = build_model(config, preprocess(*(slot_names or ("x", "y"))), LABELS)
     generator = np.random.default_rng(0)
     model.set_weights(
@@ -105,8 +106,9 @@ def test_every_weight_has_a_gradient() -> None:
         assert np.all(np.isfinite(gradient)) and np.any(gradient), path
 
 
-def test_training_makes_both_losses_small() -> None:
-    model = network(dropout=0.0)
+@pytest.mark.parametrize("adversarial", [0.0, 0.3])
+def test_training_makes_both_losses_small(adversarial: float) -> None:
+    model = network(adversarial=adversarial, dropout=0.0)
     model.compile(keras.optimizers.Adam(0.02), build_loss(QUICK, model))
     first = model.test_on_batch(batch(), targets(), return_dict=True)
     for _ in range(120):
