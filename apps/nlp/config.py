@@ -157,6 +157,6 @@ BEST = replace(
     QUICK,
     text=TextConfig(max_tokens=600),
     model=ModelConfig(units=256, dropout=0.3),
-    augmentation=AugmentationConfig(),
+    augmentation=AugmentationConfig(adversarial=0.5),
 )
 PRESETS = {"quick": QUICK, "best": BEST}

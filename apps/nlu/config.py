@@ -123,6 +123,7 @@ QUICK = Config(
 BEST = replace(
     QUICK,
     model=ModelConfig(dropout=0.5),
+    augmentation=AugmentationConfig(adversarial=0.3),
     optimizer=replace(QUICK.optimizer, average_decay=0.998),
     training=replace(QUICK.training, epochs=10, minimum_steps=2800),
 )
