@@ -35,9 +35,10 @@ def build_model(
     """A bidirectional LSTM (Graves and Schmidhuber, 2005) over word vectors.
 
     As a classifier, attention and maximum pool its outputs, and a linear classifier of the text's
-    n-grams stands beside it; each is trained for itself. As a language model, its forward direction
-    predicts each next word and the backward one each word before, with weights shared as in
-    `NextWord`; regularised as by Merity et al., https://arxiv.org/abs/1708.02182.
+    n-grams stands beside it; each is trained for itself, the former perhaps on word vectors that
+    are changed for the worst, as `AdversarialModel` says. As a language model, its forward
+    direction predicts each next word and the backward one each word before, with weights shared as
+    in `NextWord`; regularised as by Merity et al., https://arxiv.org/abs/1708.02182.
 
     Args:
         config: Task, sizes and dropout; `config.pretrained` sets sizes and first weights.

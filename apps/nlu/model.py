@@ -25,7 +25,8 @@ def build_model(config: Config, preprocess: TextPreprocess, labels: tuple[str, .
     the sentence, attention and maximum pool it for the intent (Liu and Lane,
     https://arxiv.org/abs/1609.01454), the intent gates what the slot head sees (Goo et al.,
     https://aclanthology.org/N18-2118), and a conditional random field joins the tags (Huang et al.,
-    https://arxiv.org/abs/1508.01991).
+    https://arxiv.org/abs/1508.01991). It is perhaps trained on word vectors that are changed for
+    the worst, too, as `AdversarialModel` says.
 
     Args:
         config: Sizes and dropout.

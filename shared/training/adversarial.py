@@ -32,16 +32,17 @@ class Perturbation(keras.Layer):
         return self._visit(features) if self._visit else features
 
     @contextmanager
-    def visited(self, change: tf.Tensor | float, seen: list[tf.Tensor]) -> Iterator[None]:
-        """Adds `change` to all features meanwhile, and puts the changed ones into `seen`."""
+    def changed(self, change: tf.Tensor | float) -> Iterator[list[tf.Tensor]]:
+        """Adds `change` to the features meanwhile; gives a list that the sum is put into."""
+        sums: list[tf.Tensor] = []
 
         def visit(features: tf.Tensor) -> tf.Tensor:
-            seen.append(features + change)
-            return seen[-1]
+            sums.append(features + change)
+            return sums[-1]
 
         self._visit = visit
         try:
-            yield
+            yield sums
         finally:
             self._visit = None
 
@@ -81,14 +82,13 @@ class AdversarialModel(keras.Model):
         inputs, targets, weights = keras.utils.unpack_x_y_sample_weight(data)
 
         def differentiate(change: tf.Tensor | float) -> tuple[Any, list[tf.Tensor], tf.Tensor]:
-            """Outputs and gradients with changed features, and the change that were the worst."""
-            seen: list[tf.Tensor] = []
-            with tf.GradientTape() as tape, perturbation.visited(change, seen):
+            """Outputs and gradients for changed features, and the worst change of these."""
+            with tf.GradientTape() as tape, perturbation.changed(change) as sums:
                 outputs = self(inputs, training=True)
                 loss = self.compute_loss(inputs, targets, outputs, weights, training=True)
                 scaled = self.optimizer.scale_loss(loss)
-            [features] = seen
-            self._loss_tracker.update_state(loss, tf.shape(features)[0])
+            [features] = sums
+            self._loss_tracker.update_state(loss, sample_weight=tf.shape(features)[0])
             slopes, *gradients = tape.gradient(scaled, [features, *self.trainable_weights])
             return outputs, gradients, perturbation.worst_change(features, slopes)
 
