@@ -105,6 +105,7 @@ class Config(RunConfig):
 
 
 QUICK = Config(
+    augmentation=AugmentationConfig(adversarial=0.3),
     optimizer=OptimizerConfig(
         name="muon",
         learning_rate=0.01,
@@ -114,7 +115,7 @@ QUICK = Config(
     ),
     training=TrainingConfig(
         epochs=4,
-        minimum_steps=1200,
+        minimum_steps=870,
         batch_size=32,
         monitor="validation_sentence_accuracy",
         op_threads=1,
@@ -123,7 +124,6 @@ QUICK = Config(
 BEST = replace(
     QUICK,
     model=ModelConfig(dropout=0.5),
-    augmentation=AugmentationConfig(adversarial=0.3),
     optimizer=replace(QUICK.optimizer, average_decay=0.998),
     training=replace(QUICK.training, epochs=10, minimum_steps=2800),
 )
